@@ -1,0 +1,2 @@
+// Package cluster makes the replicas of a service agree.
+package cluster

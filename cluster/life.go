@@ -1,0 +1,504 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/huddlecache/huddle/cluster/internal/founding"
+	"github.com/huddlecache/huddle/cluster/internal/gossip"
+	"github.com/huddlecache/huddle/cluster/internal/peer"
+	"github.com/huddlecache/huddle/cluster/internal/replica"
+	"github.com/huddlecache/huddle/cluster/machine"
+)
+
+// A life is what a node is in its cluster: its copy of the log and the state,
+// and its part in keeping them. It ends with its identity, or when the disk
+// fails, and then the next one begins from what is on the disk.
+type life struct {
+	node    *Node
+	on      *presence
+	id      string
+	cluster string
+
+	ctx  context.Context // ends with the life
+	stop context.CancelFunc
+	work sync.WaitGroup // all goroutines of the life
+
+	raft      *raft.Raft
+	transport *raft.NetworkTransport
+	replica   *replica.Replica
+	loads     snapshotLoads
+
+	proposer *proposer
+	rounds   *rounds
+	voters   *voters
+	office   atomic.Pointer[reign]  // of this node, if it leads
+	inFlight atomic.Int64           // bytes of entries that are not applied yet
+	heard    atomic.Pointer[heard]  // what the leader said last
+	keeper   atomic.Pointer[keeper] // while this node leads
+	began    time.Time
+
+	opening  chan struct{} // holds a token while nobody asks for an origin
+	originID atomic.Uint64
+	nonce    atomic.Uint64
+	batches  [2]atomic.Uint64 // number of the last batch of each lane
+
+	full chan struct{} // holds a token when the log takes too much room
+	over chan error    // why the life ends; holds one
+}
+
+// heard is a sign of life of the leader: its lease time cannot have been
+// later than lease when the question was sent, plus what has passed since.
+type heard struct {
+	lease time.Duration
+	asked time.Time
+}
+
+// start begins a life in a cluster. The founders are the first configuration,
+// nil if there is a log already or a leader is going to send one.
+func (p *presence) start(cluster string, founders *raft.Configuration) (*life, error) {
+	n := p.node
+	ctx, stop := context.WithCancel(context.Background())
+	l := &life{
+		node: n, on: p, id: p.id, cluster: cluster, ctx: ctx, stop: stop, began: time.Now(),
+		opening: make(chan struct{}, 1), over: make(chan error, 1), full: make(chan struct{}, 1),
+	}
+	l.opening <- struct{}{}
+	l.nonce.Store(randomNumber())
+	l.proposer, l.rounds, l.voters = newProposer(l), newRounds(l), newVoters(l)
+	l.replica = replica.New(replica.Config{
+		Features: factories(n.cfg.Features),
+		MaxLevel: n.cfg.Level,
+		Fail:     func(err error) { l.end(err) },
+	})
+	for _, f := range n.cfg.Features {
+		l.replica.Subscribe(f.ID, func(e machine.Event) { n.subs.deliver(f.ID, e) })
+	}
+	notify := make(chan bool, 64)
+	if err := l.startRaft(founders, notify); err != nil {
+		stop()
+		return nil, err
+	}
+	l.work.Go(func() { l.proposer.run(ctx) })
+	l.work.Go(func() { l.rounds.run(ctx) })
+	l.work.Go(func() { l.govern(ctx, notify) })
+	l.work.Go(func() { l.attend(ctx) })
+	return l, nil
+}
+
+func factories(features []Feature) []replica.Factory {
+	list := make([]replica.Factory, len(features))
+	for i, f := range features {
+		list[i] = replica.Factory(f)
+	}
+	return list
+}
+
+// startRaft starts the log.
+func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
+	p := l.on
+	l.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  p.raftLayer(l.cluster),
+		MaxPool: 3,
+		Timeout: l.node.raftTime(4 * time.Second),
+		Logger:  raftLogger(l.node.cfg.Logger),
+	})
+	cfg := l.node.raftConfig(p.id)
+	cfg.NotifyCh = notify
+	isFounderAlone := founders != nil && len(founders.Servers) == 1
+	if isFounderAlone {
+		cfg.HeartbeatTimeout /= 2
+		cfg.ElectionTimeout /= 2
+	}
+	logs, stable, snapshots := p.store.Logs(), p.store.Stable(), p.store.Snapshots()
+	if founders != nil {
+		err := raft.BootstrapCluster(cfg, logs, stable, snapshots, l.transport, *founders)
+		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+			return errors.Join(fmt.Errorf("founding the log: %w", err), l.transport.Close())
+		}
+	}
+	r, err := raft.NewRaft(cfg, fsm{l.replica, l}, logs, stable, snapshots, l.transport)
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening the log: %w", err), l.transport.Close())
+	}
+	l.raft = r
+	if isFounderAlone {
+		usual := l.node.raftConfig(p.id)
+		reloadable := r.ReloadableConfig()
+		reloadable.HeartbeatTimeout, reloadable.ElectionTimeout = usual.HeartbeatTimeout, usual.ElectionTimeout
+		if err := r.ReloadConfig(reloadable); err != nil {
+			return fmt.Errorf("configuring the log: %w", err)
+		}
+	}
+	return nil
+}
+
+// raftTime is a time-out of Raft's on this machine.
+func (n *Node) raftTime(d time.Duration) time.Duration {
+	return d * time.Duration(n.cfg.RaftPace)
+}
+
+func (n *Node) raftConfig(id string) *raft.Config {
+	cfg := raft.DefaultConfig()
+	cfg.LocalID = raft.ServerID(id)
+	cfg.HeartbeatTimeout = n.raftTime(500 * time.Millisecond)
+	cfg.ElectionTimeout = n.raftTime(500 * time.Millisecond)
+	cfg.LeaderLeaseTimeout = n.raftTime(250 * time.Millisecond)
+	cfg.CommitTimeout = 50 * time.Millisecond
+	cfg.BatchApplyCh = true
+	cfg.TrailingLogs = trailingLogs
+	cfg.SnapshotThreshold = 8192
+	cfg.SnapshotInterval = 30 * time.Second
+	cfg.Logger = raftLogger(n.cfg.Logger)
+	return cfg
+}
+
+// trailingLogs is how many entries are kept behind a snapshot, for followers
+// that are a little late.
+const trailingLogs = 1024
+
+// fsm is the replica as Raft sees it.
+type fsm struct {
+	*replica.Replica
+	life *life
+}
+
+// Restore implements raft.FSM.
+func (f fsm) Restore(r io.ReadCloser) error {
+	if err := f.Replica.Restore(r); err != nil {
+		return err
+	}
+	f.life.loads.note(f.Applied(), f.life)
+	return nil
+}
+
+// snapshotLoads notices a follower that is sent one snapshot again and again,
+// because its log contradicts the leader's (hashicorp/raft#697).
+type snapshotLoads struct {
+	index uint64 // Raft's FSM goroutine's own
+	count int
+}
+
+// sameSnapshots is how often one snapshot may be loaded.
+const sameSnapshots = 3
+
+func (s *snapshotLoads) note(index uint64, l *life) {
+	if s.index != index {
+		s.index, s.count = index, 0
+	}
+	if s.count++; s.count >= sameSnapshots && index > 0 {
+		l.end(&renewal{"its log contradicts the leader's"})
+	}
+}
+
+// end ends the life for the first reason given.
+func (l *life) end(reason error) {
+	select {
+	case l.over <- reason:
+	default:
+	}
+}
+
+// isOver reports whether the life is ending or has ended.
+func (l *life) isOver() bool { return l.ctx.Err() != nil }
+
+// close stops everything. It closes the network first: a leader whose disk
+// hangs must not go on keeping others from being elected.
+func (l *life) close(isDisk bool) error {
+	l.stop()
+	if isDisk {
+		l.on.store.Interrupt()
+	}
+	err := l.transport.Close()
+	shutdownErr := l.raft.Shutdown().Error()
+	l.transport.CloseStreams()
+	l.work.Wait()
+	return errors.Join(err, shutdownErr)
+}
+
+// leader is the ID of the leader as this node knows it.
+func (l *life) leader() (id string, found bool) {
+	_, leader := l.raft.LeaderWithID()
+	return string(leader), leader != ""
+}
+
+// configuration is the latest configuration, committed or not.
+func (l *life) configuration() raft.Configuration {
+	// This future is always done.
+	future := l.raft.GetConfiguration()
+	if future.Error() != nil {
+		return raft.Configuration{}
+	}
+	return future.Configuration()
+}
+
+// isSole reports whether this node is the only member.
+func (l *life) isSole() bool { return len(l.configuration().Servers) <= 1 }
+
+// reigning is this node's reign, nil if it does not lead or has not applied
+// an entry of its term yet.
+func (l *life) reigning() *reign {
+	r := l.office.Load()
+	if r == nil || l.raft.State() != raft.Leader || l.raft.CurrentTerm() != r.term {
+		return nil
+	}
+	return r
+}
+
+// govern begins a reign whenever this node is elected, until the life ends.
+func (l *life) govern(ctx context.Context, notify <-chan bool) {
+	var rule sync.WaitGroup
+	defer rule.Wait()
+	resign := func() {}
+	defer func() { resign() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case isLeader := <-notify:
+			resign()
+			rule.Wait()
+			if isLeader {
+				resign = l.take(ctx, &rule)
+			}
+		}
+	}
+}
+
+// take begins to rule and returns what ends it.
+func (l *life) take(ctx context.Context, rule *sync.WaitGroup) (resign context.CancelFunc) {
+	ctx, resign = context.WithCancel(ctx)
+	rule.Go(func() { l.rule(ctx) })
+	return resign
+}
+
+// rule does what a leader does beside answering, until it is deposed.
+func (l *life) rule(ctx context.Context) {
+	for !l.begin(ctx) {
+		if ctx.Err() != nil {
+			return
+		}
+		l.node.pause(ctx, retryWait)
+	}
+	l.node.cfg.Logger.Info("leading", slog.Uint64("term", l.office.Load().term))
+	defer l.office.Store(nil)
+	var duties sync.WaitGroup
+	duties.Go(func() { l.sweep(ctx) })
+	duties.Go(func() { l.keepMembers(ctx) })
+	duties.Wait()
+}
+
+// begin logs the first command entry of the term and starts the clock when it
+// is applied.
+func (l *life) begin(ctx context.Context) bool {
+	term := l.raft.CurrentTerm()
+	entry := replica.Begin{Term: term}
+	if l.replica.Stamp().Cluster == "" {
+		entry.Founding = l.founding()
+	}
+	future := l.raft.ApplyLog(raft.Log{Data: entry.Append(nil)}, enqueueTime)
+	if future.Error() != nil {
+		return false
+	}
+	result, ok := future.Response().(replica.BeginResult)
+	if !ok || !result.Fresh {
+		return false
+	}
+	clocks, ok := l.voters.clocks(ctx, term)
+	if !ok {
+		return false
+	}
+	l.office.Store(newReign(term, result.Stamp, lowerMedian(clocks), l.node.cfg.WallTime))
+	return true
+}
+
+// founding is what a new cluster is given.
+func (l *life) founding() *replica.Founding {
+	f := &replica.Founding{Cluster: l.cluster, Wall: l.node.ownWall(), Level: lowestLevel}
+	f.Number = uint64(max(f.Wall/time.Microsecond, 0))
+	rand.Read(f.Seed[:])
+	return f
+}
+
+// sweepEvery is how often a leader looks for what is due while nothing is
+// written.
+const sweepEvery = 250 * time.Millisecond
+
+// sweep logs the time when something is due, so that it is removed also where
+// no command comes. Where nothing is due it writes nothing.
+func (l *life) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for l.isDue() && l.proposer.tick(ctx).status == statusDone {
+		}
+	}
+}
+
+func (l *life) isDue() bool {
+	reign := l.reigning()
+	at, found := l.replica.NextDeadline()
+	return reign != nil && found && at <= reign.now().Lease
+}
+
+// origin returns the origin under which this node's batches go now, and asks
+// the leader for one if there is none.
+func (l *life) origin(ctx context.Context) (uint64, error) {
+	if id := l.originID.Load(); id != noOrigin {
+		return id, nil
+	}
+	select {
+	case <-ctx.Done():
+		return noOrigin, ctx.Err()
+	case <-l.opening:
+	}
+	defer func() { l.opening <- struct{}{} }()
+	if id := l.originID.Load(); id != noOrigin {
+		return id, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	id, err := l.openOrigin(ctx)
+	if err == nil {
+		l.originID.Store(id)
+	}
+	return id, err
+}
+
+// dropOrigin forgets an origin that is closed. The next one is asked for as a
+// new one.
+func (l *life) dropOrigin(id uint64) {
+	if l.originID.CompareAndSwap(id, noOrigin) {
+		l.nonce.Store(randomNumber())
+	}
+}
+
+func (l *life) nextBatch(lane uint8) uint64 { return l.batches[lane].Add(1) }
+
+func (l *life) openOrigin(ctx context.Context) (uint64, error) {
+	leader, found := l.leader()
+	if !found {
+		return noOrigin, machine.ErrNoQuorum
+	}
+	if leader == l.id {
+		return l.grantOrigin(l.id, l.nonce.Load())
+	}
+	m := openRequest{l.cluster, l.nonce.Load()}
+	body, err := l.ask(ctx, leader, peer.Small, kindOpen, m.append(nil))
+	if err != nil {
+		return noOrigin, err
+	}
+	return parseOrigin(body)
+}
+
+// grantOrigin opens an origin for a server, as the leader.
+func (l *life) grantOrigin(server string, nonce uint64) (uint64, error) {
+	entry := replica.Open{Term: l.raft.CurrentTerm(), Server: server, Nonce: nonce}
+	future := l.raft.ApplyLog(raft.Log{Data: entry.Append(nil)}, enqueueTime)
+	if err := future.Error(); err != nil {
+		return noOrigin, fmt.Errorf("opening an origin: %w", err)
+	}
+	result, ok := future.Response().(replica.OpenResult)
+	if !ok || result.Origin == noOrigin {
+		return noOrigin, errNotMember
+	}
+	return result.Origin, nil
+}
+
+var errNotMember = errors.New("this node is not a member of the cluster")
+
+// horizon is the latest that the lease time can be now.
+func (l *life) horizon() (latest time.Duration, fresh bool) {
+	if r := l.reigning(); r != nil {
+		return r.now().Lease, time.Since(l.rounds.lastConfirmed()) < time.Second
+	}
+	h := l.heard.Load()
+	if h == nil {
+		return math.MaxInt64, false
+	}
+	passed := time.Since(h.asked)
+	return h.lease + passed + passed/1000, passed < time.Second
+}
+
+// ask sends a request to another member.
+func (l *life) ask(ctx context.Context, id string, lane peer.Lane, kind uint8, body []byte) ([]byte, error) {
+	if l.on.peer == nil {
+		return nil, peer.ErrNotSent
+	}
+	return l.on.peer.Call(ctx, id, lane, kind, body)
+}
+
+// laneOf chooses the connection by the size of what is sent.
+func laneOf(size int) peer.Lane {
+	if size > batchSize {
+		return peer.Bulk
+	}
+	return peer.Small
+}
+
+const laneSmall = peer.Small
+
+// notSent reports whether a request was certainly not handled.
+func notSent(err error) bool {
+	return errors.Is(err, peer.ErrNotSent) || errors.Is(err, peer.ErrBusy)
+}
+
+func randomNumber() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// lastTerm is the term of the last log entry.
+func (l *life) lastTerm() uint64 {
+	term, err := strconv.ParseUint(l.raft.Stats()["last_log_term"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return term
+}
+
+// isSettled reports whether a node that was never ready is: it votes, or as
+// many healthy voters are there as there should be. Were it ready sooner, a
+// roll-out would stop the next voter too soon.
+func (l *life) isSettled() bool {
+	if _, found := l.leader(); !found || l.replica.Applied() == 0 {
+		return false
+	}
+	voters, living, healthy := 0, 0, 0
+	for _, s := range l.configuration().Servers {
+		m, found := l.on.find(string(s.ID))
+		isAlive := string(s.ID) == l.id || found && m.State == gossip.Alive
+		if isAlive {
+			living++
+		}
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		if string(s.ID) == l.id {
+			return true
+		}
+		voters++
+		if isAlive {
+			healthy++
+		}
+	}
+	return voters > 0 && healthy == voters && voters >= founding.Voters(living, l.node.cfg.Voters, 1)
+}

@@ -1,0 +1,471 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+
+	"github.com/huddlecache/huddle/cluster/internal/founding"
+	"github.com/huddlecache/huddle/cluster/internal/gossip"
+)
+
+// How a leader judges the members. A server has failed only if gossip says so
+// and the leader has not heard it either: a leader that has just woken from a
+// pause sees nobody, and would remove all.
+const (
+	surveyEvery    = 250 * time.Millisecond
+	reconcileEvery = time.Second
+	silence        = 5 * time.Second // without an answer, before a server can have failed
+	stability      = 5 * time.Second // in sight, before a server may vote
+	answering      = 2 * time.Second // since its last answer, a server counts as answering
+	behindMost     = 1024            // entries that a server may lack and still be healthy
+	changeTime     = 5 * time.Second // in which a change of the configuration must be done
+)
+
+// keepMembers makes the Raft configuration follow who is there, for as long as
+// this node leads: autopilot decides when to look, this file what to do.
+func (l *life) keepMembers(ctx context.Context) {
+	k := &keeper{life: l, began: time.Now(), heard: map[string]time.Time{}}
+	pilot := autopilot.New(l.raft, k,
+		autopilot.WithLogger(raftLogger(l.node.cfg.Logger)),
+		autopilot.WithUpdateInterval(surveyEvery),
+		autopilot.WithReconcileInterval(reconcileEvery),
+		autopilot.WithPromoter(k))
+	l.keeper.Store(k)
+	defer l.keeper.Store(nil)
+	pilot.Start(ctx)
+	k.watchLevel(ctx)
+	<-pilot.Stop()
+}
+
+// A keeper is what autopilot knows of this program, for one reign.
+type keeper struct {
+	life  *life
+	began time.Time
+
+	mu    sync.Mutex           // guards heard
+	heard map[string]time.Time // server -> when it answered last
+}
+
+// AutopilotConfig implements autopilot.ApplicationIntegration.
+func (k *keeper) AutopilotConfig() *autopilot.Config {
+	return &autopilot.Config{
+		CleanupDeadServers:      true,
+		LastContactThreshold:    answering,
+		MaxTrailingLogs:         behindMost,
+		ServerStabilizationTime: stability,
+	}
+}
+
+// NotifyState implements autopilot.ApplicationIntegration.
+func (k *keeper) NotifyState(*autopilot.State) {}
+
+// FetchServerStats implements autopilot.ApplicationIntegration.
+func (k *keeper) FetchServerStats(ctx context.Context, servers map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
+	stats := map[raft.ServerID]*autopilot.ServerStats{}
+	var mu sync.Mutex // guards stats
+	var asking sync.WaitGroup
+	for id := range servers {
+		asking.Go(func() {
+			a, err := k.ask(ctx, string(id))
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			stats[id] = &autopilot.ServerStats{LastContact: a.contact, LastTerm: a.lastTerm, LastIndex: a.last}
+		})
+	}
+	asking.Wait()
+	return stats
+}
+
+// ask asks a server how far it is, and notes that it answers.
+func (k *keeper) ask(ctx context.Context, id string) (statusAnswer, error) {
+	if id == k.life.id {
+		return k.life.progress(), nil
+	}
+	a, err := k.life.on.askProgress(ctx, id)
+	if err == nil && a.cluster == k.life.cluster {
+		k.mu.Lock()
+		k.heard[id] = time.Now()
+		k.mu.Unlock()
+	}
+	return a, err
+}
+
+// silent is how long a server has not answered.
+func (k *keeper) silent(id string) time.Duration {
+	if id == k.life.id {
+		return 0
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	last, found := k.heard[id]
+	if !found {
+		last = k.began
+	}
+	return time.Since(last)
+}
+
+// answers reports whether a server has answered lately.
+func (k *keeper) answers(id string) bool {
+	k.mu.Lock()
+	_, found := k.heard[id]
+	k.mu.Unlock()
+	return id == k.life.id || found && k.silent(id) < answering
+}
+
+// KnownServers implements autopilot.ApplicationIntegration. The servers are
+// those of the Raft configuration, whatever gossip sees.
+func (k *keeper) KnownServers() map[raft.ServerID]*autopilot.Server {
+	known := map[raft.ServerID]*autopilot.Server{}
+	for _, s := range k.life.configuration().Servers {
+		server := &autopilot.Server{
+			ID: s.ID, Address: s.Address, NodeStatus: autopilot.NodeAlive,
+			NodeType: autopilot.NodeVoter, IsLeader: string(s.ID) == k.life.id,
+		}
+		if m, found := k.life.on.find(string(s.ID)); found {
+			server.Name = m.Name
+		}
+		if k.hasFailed(string(s.ID)) {
+			server.NodeStatus = autopilot.NodeFailed
+		}
+		known[s.ID] = server
+	}
+	return known
+}
+
+func (k *keeper) hasFailed(id string) bool {
+	m, found := k.life.on.find(id)
+	return (!found || m.State != gossip.Alive) && k.silent(id) >= silence
+}
+
+// mayRemove reports whether a server that has failed will not come back: an
+// ephemeral one never does, a durable one not if another node has its name.
+func (k *keeper) mayRemove(id string) bool {
+	m, found := k.life.on.find(id)
+	if !found {
+		return false // it may be a durable one that this node has never seen
+	}
+	if !m.Flags.Has(gossip.Durable) {
+		return true
+	}
+	return slices.ContainsFunc(k.life.on.seen(), func(o gossip.Member) bool {
+		return o.ID != id && o.Name == m.Name && o.State == gossip.Alive && o.Cluster == k.life.cluster
+	})
+}
+
+// RemoveFailedServer implements autopilot.ApplicationIntegration.
+func (k *keeper) RemoveFailedServer(s *autopilot.Server) {
+	k.life.work.Go(func() {
+		if err := k.remove(string(s.ID)); err != nil {
+			k.life.node.cfg.Logger.Warn("a dead server stays a member", slog.String("id", string(s.ID)),
+				slog.Any("error", err))
+		}
+	})
+}
+
+// remove takes a server out of the configuration, if the voters that answer
+// are a majority of those that remain.
+func (k *keeper) remove(id string) error {
+	remaining, answer := 0, 0
+	found := false
+	for _, s := range k.life.configuration().Servers {
+		if string(s.ID) == id {
+			found = true
+			continue
+		}
+		if s.Suffrage == raft.Voter {
+			remaining++
+			if k.answers(string(s.ID)) {
+				answer++
+			}
+		}
+	}
+	if !found {
+		return nil
+	}
+	if answer < remaining/2+1 {
+		return fmt.Errorf("removing %s: only %d of the %d remaining voters answer", id, answer, remaining)
+	}
+	if err := k.life.raft.RemoveServer(raft.ServerID(id), 0, changeTime).Error(); err != nil {
+		return fmt.Errorf("removing %s: %w", id, err)
+	}
+	k.life.node.cfg.Logger.Info("removed a server", slog.String("id", id))
+	return nil
+}
+
+// GetServerExt implements autopilot.Promoter.
+func (k *keeper) GetServerExt(*autopilot.Config, *autopilot.ServerState) any { return nil }
+
+// GetStateExt implements autopilot.Promoter.
+func (k *keeper) GetStateExt(*autopilot.Config, *autopilot.State) any { return nil }
+
+// GetNodeTypes implements autopilot.Promoter.
+func (k *keeper) GetNodeTypes(_ *autopilot.Config, s *autopilot.State) map[raft.ServerID]autopilot.NodeType {
+	types := map[raft.ServerID]autopilot.NodeType{}
+	for id := range s.Servers {
+		types[id] = autopilot.NodeVoter
+	}
+	return types
+}
+
+// IsPotentialVoter implements autopilot.Promoter.
+func (k *keeper) IsPotentialVoter(t autopilot.NodeType) bool { return t == autopilot.NodeVoter }
+
+// FilterFailedServerRemovals implements autopilot.Promoter.
+func (k *keeper) FilterFailedServerRemovals(_ *autopilot.Config, _ *autopilot.State, f *autopilot.FailedServers) *autopilot.FailedServers {
+	stays := func(s *autopilot.Server) bool { return !k.mayRemove(string(s.ID)) }
+	f.FailedVoters = slices.DeleteFunc(f.FailedVoters, stays)
+	f.FailedNonVoters = slices.DeleteFunc(f.FailedNonVoters, stays)
+	f.StaleVoters, f.StaleNonVoters = nil, nil
+	return f
+}
+
+// CalculatePromotionsAndDemotions implements autopilot.Promoter: of the
+// servers that live, as many vote as should, an odd number unless there are
+// two. While a dead voter waits for its removal nobody is promoted.
+//
+// Stability is taken from gossip, which every node keeps: autopilot's own
+// begins anew with each leader.
+func (k *keeper) CalculatePromotionsAndDemotions(_ *autopilot.Config, s *autopilot.State) (changes autopilot.RaftChanges) {
+	var voters, candidates []raft.ServerID
+	living := 0
+	for id, server := range s.Servers {
+		failed := k.hasFailed(string(id))
+		isVoter := server.HasVotingRights()
+		if failed && isVoter && k.mayRemove(string(id)) {
+			return changes
+		}
+		if !failed {
+			living++
+		}
+		switch {
+		case isVoter:
+			voters = append(voters, id)
+		case server.Health.Healthy && k.isStable(string(id)):
+			candidates = append(candidates, id)
+		}
+	}
+	want := founding.Voters(living, k.life.node.cfg.Voters, 1)
+	slices.Sort(candidates)
+	if missing := want - len(voters); missing > 0 {
+		changes.Promotions = candidates[:min(missing, len(candidates))]
+	}
+	if len(voters) > want && living == len(s.Servers) {
+		changes.Demotions = k.superfluous(voters, len(voters)-want)
+	}
+	return changes
+}
+
+func (k *keeper) isStable(id string) bool {
+	m, found := k.life.on.find(id)
+	return found && m.State == gossip.Alive && !m.Flags.Has(gossip.Leaving) && time.Since(m.Since) >= stability
+}
+
+// superfluous chooses voters to lose their vote: not the leader.
+func (k *keeper) superfluous(voters []raft.ServerID, n int) []raft.ServerID {
+	others := slices.DeleteFunc(slices.Clone(voters), func(id raft.ServerID) bool { return string(id) == k.life.id })
+	slices.Sort(others)
+	return others[len(others)-min(n, len(others)):]
+}
+
+// replace makes another server vote before one that leaves is removed.
+func (k *keeper) replace(ctx context.Context, leaving string) {
+	config := k.life.configuration()
+	isVoter := slices.ContainsFunc(config.Servers, func(s raft.Server) bool {
+		return string(s.ID) == leaving && s.Suffrage == raft.Voter
+	})
+	if !isVoter {
+		return
+	}
+	last := k.life.raft.LastIndex()
+	for _, s := range config.Servers {
+		m, found := k.life.on.find(string(s.ID))
+		if s.Suffrage == raft.Voter || !found || m.State != gossip.Alive || m.Flags.Has(gossip.Leaving) {
+			continue
+		}
+		a, err := k.ask(ctx, string(s.ID))
+		if err != nil || a.last+behindMost < last || a.applied == 0 {
+			continue
+		}
+		if k.life.raft.AddVoter(s.ID, s.Address, 0, changeTime).Error() == nil {
+			k.life.node.cfg.Logger.Info("promoted a server in the place of one that leaves",
+				slog.String("id", string(s.ID)), slog.String("leaves", leaving))
+			return
+		}
+	}
+}
+
+// levelStable is for how long all members must know a level before the
+// cluster rises to it.
+const levelStable = 30 * time.Second
+
+// watchLevel raises the level once every server of the configuration has
+// reported it for long enough.
+func (k *keeper) watchLevel(ctx context.Context) {
+	var since time.Time
+	for ctx.Err() == nil {
+		k.life.node.pause(ctx, reconcileEvery)
+		level := k.life.replica.Stamp().Level
+		common := k.commonLevel()
+		switch {
+		case common <= level:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= levelStable:
+			since = time.Time{}
+			k.life.raise(level + 1)
+		}
+	}
+}
+
+// commonLevel is the newest level that all members know.
+func (k *keeper) commonLevel() uint32 {
+	common := k.life.node.cfg.Level
+	for _, s := range k.life.configuration().Servers {
+		if string(s.ID) == k.life.id {
+			continue
+		}
+		m, found := k.life.on.find(string(s.ID))
+		if !found || m.State != gossip.Alive {
+			return 0
+		}
+		common = min(common, m.Level)
+	}
+	return common
+}
+
+// find is what gossip knows of a server.
+func (p *presence) find(id string) (gossip.Member, bool) {
+	if p.gossip == nil {
+		return gossip.Member{}, false
+	}
+	return p.gossip.Member(id)
+}
+
+// admit adds a server, as the leader. One that was a member and is one no more
+// comes back only if it has kept its log on disk.
+func (l *life) admit(from string, m joinRequest) joinAnswer {
+	for _, s := range l.configuration().Servers {
+		if string(s.ID) == from {
+			return joinAnswer{status: statusDone, value: l.cluster}
+		}
+	}
+	member, found := l.on.find(from)
+	if !found {
+		return joinAnswer{status: statusElsewhere, value: "the leader does not see this node yet"}
+	}
+	if !m.isNew && !member.Flags.Has(gossip.Durable) {
+		return joinAnswer{status: statusNotMember, value: "this identity was removed"}
+	}
+	if err := l.raft.AddNonvoter(raft.ServerID(from), raft.ServerAddress(from), 0, changeTime).Error(); err != nil {
+		return joinAnswer{status: statusLost, value: err.Error()}
+	}
+	l.node.cfg.Logger.Info("added a server", slog.String("id", from), slog.String("name", member.Name))
+	return joinAnswer{status: statusDone, value: l.cluster}
+}
+
+// dismiss removes a server, as the leader: the one that asks, or a durable one
+// that is dead and will not come back.
+func (l *life) dismiss(ctx context.Context, from, target string) joinAnswer {
+	k := l.keeper.Load()
+	if k == nil {
+		return joinAnswer{status: statusNotLeader}
+	}
+	if target == "" {
+		target = from
+	}
+	if target == l.id {
+		return joinAnswer{status: statusOverloaded, value: "it leads: stop it instead"}
+	}
+	if target == from {
+		k.replace(ctx, target)
+	} else if m, found := l.on.find(target); found && m.State == gossip.Alive {
+		return joinAnswer{status: statusOverloaded, value: "it is alive: stop it first"}
+	}
+	if err := k.remove(target); err != nil {
+		return joinAnswer{status: statusOverloaded, value: err.Error()}
+	}
+	if target != from && l.on.gossip != nil {
+		l.on.gossip.Forget(target)
+	}
+	return joinAnswer{status: statusDone, value: l.cluster}
+}
+
+// leave gives this node's part to others: its leadership, and, if it will not
+// come back, its membership.
+func (l *life) leave(ctx context.Context) {
+	for ctx.Err() == nil && !l.isOver() {
+		if l.isSole() {
+			return
+		}
+		leader, found := l.leader()
+		switch {
+		case !found:
+		case leader == l.id:
+			if k := l.keeper.Load(); k != nil {
+				k.replace(ctx, l.id)
+			}
+			if !l.hasOtherVoter() {
+				return
+			}
+			if err := l.raft.LeadershipTransfer().Error(); err != nil {
+				l.node.cfg.Logger.Debug("moving leadership", slog.Any("error", err))
+			}
+		case l.on.store.Durable():
+			return
+		default:
+			_, a, err := l.on.askLeader(ctx, leader, kindLeave, joinRequest{cluster: l.cluster})
+			if err == nil && a.status == statusDone {
+				return
+			}
+		}
+		l.node.pause(ctx, 5*retryWait)
+	}
+}
+
+func (l *life) hasOtherVoter() bool {
+	return slices.ContainsFunc(l.configuration().Servers, func(s raft.Server) bool {
+		return s.Suffrage == raft.Voter && string(s.ID) != l.id
+	})
+}
+
+// Forget removes a durable node that is dead and will not come back.
+func (n *Node) Forget(ctx context.Context, id string) error {
+	l := n.current()
+	if l == nil {
+		return fmt.Errorf("forgetting %s: this node is in no cluster", id)
+	}
+	isMember := slices.ContainsFunc(l.configuration().Servers, func(s raft.Server) bool { return string(s.ID) == id })
+	if !isMember {
+		return fmt.Errorf("forgetting %s: %w", id, ErrNotMember)
+	}
+	leader, found := l.leader()
+	if !found {
+		return fmt.Errorf("forgetting %s: there is no leader; see huddle status", id)
+	}
+	var a joinAnswer
+	var err error
+	if leader == l.id {
+		a = l.dismiss(ctx, l.id, id)
+	} else {
+		_, a, err = l.on.askLeader(ctx, leader, kindLeave, joinRequest{cluster: l.cluster, target: id})
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting %s: asking the leader: %w", id, err)
+	}
+	if a.status != statusDone {
+		return fmt.Errorf("forgetting %s: %s", id, strings.TrimSpace(a.value))
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/huddlecache/huddle/cluster/internal/replica"
+	"github.com/huddlecache/huddle/cluster/machine"
+)
+
+// enqueueTime bounds how long an entry waits to be taken by Raft.
+const enqueueTime = time.Second
+
+// proposeMost bounds the batches that wait at the leader. Each lane of each
+// node has one on its way, so that it is reached only if origins come and go.
+const proposeMost = 1024
+
+// A proposal is a batch that waits for its place in the log.
+type proposal struct {
+	batch  []byte
+	result chan proposed // holds one
+}
+
+// proposed is what became of a proposal.
+type proposed struct {
+	status uint8
+	replica.BatchResult
+	stamp machine.Stamp
+}
+
+// A proposer is the leader's writer: it stamps what waits, and appends it as
+// one entry. It does not wait for one entry to be committed before it makes
+// the next.
+type proposer struct {
+	life *life
+	wake chan struct{} // holds a token while proposals may wait
+
+	mu      sync.Mutex  // guards waiting and ticks
+	waiting []*proposal // in the order they came
+	ticks   []chan proposed
+}
+
+func newProposer(l *life) *proposer {
+	return &proposer{life: l, wake: make(chan struct{}, 1)}
+}
+
+// propose puts a batch into the log and waits for what becomes of it.
+func (p *proposer) propose(ctx context.Context, batch []byte) proposed {
+	prop := &proposal{batch: batch, result: make(chan proposed, 1)}
+	p.mu.Lock()
+	isFull := len(p.waiting) >= proposeMost
+	if !isFull {
+		p.waiting = append(p.waiting, prop)
+	}
+	p.mu.Unlock()
+	if isFull {
+		return proposed{status: statusOverloaded}
+	}
+	signal(p.wake)
+	return await(ctx, prop.result)
+}
+
+// tick logs the present time, together with whatever else waits.
+func (p *proposer) tick(ctx context.Context) proposed {
+	result := make(chan proposed, 1)
+	p.mu.Lock()
+	p.ticks = append(p.ticks, result)
+	p.mu.Unlock()
+	signal(p.wake)
+	return await(ctx, result)
+}
+
+func await(ctx context.Context, result chan proposed) proposed {
+	select {
+	case r := <-result:
+		return r
+	case <-ctx.Done():
+		return proposed{status: statusLost}
+	}
+}
+
+// run appends what waits until the context ends.
+func (p *proposer) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			for _, prop := range p.waiting {
+				prop.result <- proposed{status: statusNotLeader}
+			}
+			return
+		case <-p.wake:
+		}
+		for {
+			batches, ticks := p.take()
+			if len(batches)+len(ticks) == 0 {
+				break
+			}
+			p.appendEntry(batches, ticks)
+		}
+	}
+}
+
+// take returns what fits into one entry.
+func (p *proposer) take() (batches []*proposal, ticks []chan proposed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size, n := 0, 0
+	for n < len(p.waiting) && (n == 0 || size+len(p.waiting[n].batch) <= batchSize) {
+		size += len(p.waiting[n].batch)
+		n++
+	}
+	batches, p.waiting = p.waiting[:n:n], p.waiting[n:]
+	if len(p.waiting) == 0 {
+		p.waiting = nil
+	}
+	ticks, p.ticks = p.ticks, nil
+	return batches, ticks
+}
+
+// appendEntry stamps batches and hands them to Raft.
+func (p *proposer) appendEntry(batches []*proposal, ticks []chan proposed) {
+	l := p.life
+	reign := l.reigning()
+	if reign == nil {
+		answerAll(batches, ticks, statusNotLeader)
+		return
+	}
+	now := reign.now()
+	work := replica.Work{Term: reign.term, Lease: now.Lease, Wall: now.Wall, Pressure: l.pressure()}
+	size := 64
+	for _, prop := range batches {
+		work.Batches = append(work.Batches, prop.batch)
+		size += len(prop.batch) + 8
+	}
+	data := work.Append(make([]byte, 0, size))
+	l.inFlight.Add(int64(len(data)))
+	future := l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
+	l.work.Go(func() {
+		p.conclude(future, batches, ticks)
+		l.inFlight.Add(-int64(len(data)))
+	})
+}
+
+// conclude waits until an entry is applied, or is known not to be, or neither.
+func (p *proposer) conclude(future raft.ApplyFuture, batches []*proposal, ticks []chan proposed) {
+	if err := future.Error(); err != nil {
+		answerAll(batches, ticks, statusOf(err))
+		return
+	}
+	result, ok := future.Response().(replica.WorkResult)
+	if !ok || len(result.Batches) != len(batches) {
+		answerAll(batches, ticks, statusLost)
+		return
+	}
+	for i, prop := range batches {
+		prop.result <- proposed{statusDone, result.Batches[i], result.Stamp}
+	}
+	for _, tick := range ticks {
+		tick <- proposed{status: statusDone, stamp: result.Stamp}
+	}
+}
+
+// statusOf tells what Raft's error says of the entry.
+func statusOf(err error) uint8 {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return statusNotLeader
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return statusOverloaded
+	}
+	return statusLost
+}
+
+func answerAll(batches []*proposal, ticks []chan proposed, status uint8) {
+	for _, prop := range batches {
+		prop.result <- proposed{status: status}
+	}
+	for _, tick := range ticks {
+		tick <- proposed{status: status}
+	}
+}
+
+// pressure says how full the state is, what is on its way included.
+func (l *life) pressure() machine.Pressure {
+	used, limit := l.replica.Size()+l.inFlight.Load(), l.node.cfg.StateBytes
+	switch {
+	case used > limit:
+		return machine.PressureFull
+	case used > limit/5*4:
+		return machine.PressureHigh
+	}
+	return machine.PressureNone
+}
+
+// lead executes a batch and the queries behind it as the leader.
+func (l *life) lead(ctx context.Context, m proposeRequest) answer {
+	if l.reigning() == nil {
+		return answer{status: statusNotLeader}
+	}
+	if !l.admits(m.batch) {
+		return answer{status: statusMalformed}
+	}
+	r := l.proposer.propose(ctx, m.batch)
+	a := answer{status: r.status, outcome: r.Outcome, stamp: r.stamp, replies: r.Replies}
+	if r.status == statusDone && r.Outcome == replica.Applied && len(m.queries) > 0 {
+		a.queried, _ = l.peek(m.queries)
+	}
+	return a
+}
+
+// peek answers queries by the last applied stamp. It needs no confirmation
+// behind a batch that was just committed.
+func (l *life) peek(queries []replica.Query) ([]machine.Reply, machine.Stamp) {
+	replies, stamp, _ := l.replica.Read(machine.Stamp{}, queries)
+	return replies, stamp
+}
+
+// admits reports whether a batch may enter the log.
+func (l *life) admits(batch []byte) bool {
+	b, err := replica.ParseBatch(batch)
+	return err == nil && len(b.Items) > 0 && l.knows(b.Items)
+}
+
+// knows reports whether this node has the features of all items.
+func (l *life) knows(items []replica.Item) bool {
+	for i := range items {
+		if !l.node.hasFeature(items[i].Feature) {
+			return false
+		}
+	}
+	return true
+}
+
+// propose sends a batch to the leader, who may be this node.
+func (l *life) propose(ctx context.Context, m proposeRequest) (a answer, certain bool) {
+	leader, found := l.leader()
+	if !found {
+		return answer{status: statusNotLeader}, true
+	}
+	if leader == l.id {
+		a = l.lead(ctx, m)
+		return a, a.status != statusLost
+	}
+	body, err := l.ask(ctx, leader, laneOf(len(m.batch)), kindPropose, m.append(nil))
+	if err != nil {
+		return answer{status: statusLost}, notSent(err)
+	}
+	a, err = parseAnswer(l.cluster, body)
+	if err != nil {
+		return answer{status: statusLost}, false
+	}
+	return a, a.status != statusLost
+}
