@@ -1,11 +1,8 @@
 package cluster_test
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
-	"log/slog"
-	"os"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -40,62 +37,138 @@ func (f frozen) WriteTo(w io.Writer) (int64, error) {
 	return 8, binary.Write(w, binary.BigEndian, uint64(f))
 }
 
+var features = []cluster.Feature{{ID: 1, New: func() machine.Machine { return &counterMachine{} }}}
+
+// add adds to the sum through a pod, and returns the new sum.
+func add(t *testing.T, p *clustertest.Pod, n string) string {
+	t.Helper()
+	replies, _, err := p.Node.Log(1).Do(t.Context(), machine.Item{Data: []byte(n)})
+	if err != nil {
+		t.Fatalf("adding through %s: %v", p.Name, err)
+	}
+	return string(replies[0].Data)
+}
+
+func sum(t *testing.T, p *clustertest.Pod, c machine.Consistency) string {
+	t.Helper()
+	reply, _, err := p.Node.Log(1).Query(t.Context(), c, nil)
+	if err != nil {
+		t.Fatalf("reading through %s: %v", p.Name, err)
+	}
+	return string(reply)
+}
+
 func TestThreeNodesAgree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := clustertest.NewNetwork(1)
-		net.SetDNS("huddle", "10.0.0.1", "10.0.0.2", "10.0.0.3")
-		var nodes []*cluster.Node
+		c := clustertest.New(t, clustertest.Options{Features: features})
+		c.Add(3)
+		c.WaitReady(10 * time.Second)
+		for _, p := range c.Pods() {
+			add(t, p, "2")
+		}
+		for _, p := range c.Pods() {
+			if got := sum(t, p, machine.Linearizable); got != "6" {
+				t.Errorf("%s reads %s, want 6", p.Name, got)
+			}
+		}
+	})
+}
+
+func TestALostLeaderLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(t, clustertest.Options{Features: features})
+		c.Add(3)
+		c.WaitReady(10 * time.Second)
+		for _, p := range c.Pods() {
+			add(t, p, "1")
+		}
+		c.Kill(c.Leader())
 		start := time.Now()
-		logger := slog.New(slog.DiscardHandler)
-		if os.Getenv("HUDDLE_DEBUG") != "" {
-			logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		if got := add(t, c.Pods()[0], "1"); got != "4" {
+			t.Errorf("sum is %s after the leader was killed, want 4", got)
 		}
-		for i := range 3 {
-			addr := "10.0.0." + strconv.Itoa(i+1)
-			h := net.Host(addr)
-			n, err := cluster.Open(t.Context(), cluster.Config{
-				Name: "pod-" + strconv.Itoa(i), Join: []string{"huddle"}, Keys: [][]byte{make([]byte, 32)},
-				Network: h, Bind: h.Addr(),
-				Logger:   logger.With("node", i),
-				Features: []cluster.Feature{{ID: 1, New: func() machine.Machine { return &counterMachine{} }}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			nodes = append(nodes, n)
-		}
-		defer func() {
-			for _, n := range nodes {
-				n.Kill()
-			}
-		}()
-		for {
-			ready := 0
-			for _, n := range nodes {
-				if n.Ready() == nil {
-					ready++
+		t.Logf("writes go on after %s", time.Since(start))
+	})
+}
+
+func TestEveryPodReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, end := range []string{"stopped", "killed"} {
+			c := clustertest.New(t, clustertest.Options{Features: features})
+			c.Add(3)
+			c.WaitReady(10 * time.Second)
+			for i := range 6 {
+				old := c.Pods()[0]
+				c.Add(1)
+				c.WaitReady(30 * time.Second)
+				add(t, c.Pods()[i%3], "1")
+				if end == "stopped" {
+					c.Stop(old)
+				} else {
+					c.Kill(old)
 				}
+				add(t, c.Pods()[i%3], "1")
+				c.Wait(30*time.Second, "three voters", func() bool {
+					voters := 0
+					for _, m := range c.Pods()[0].Node.Status(t.Context()).Members {
+						if m.Role == cluster.RoleVoter || m.Role == cluster.RoleLeader {
+							voters++
+						}
+					}
+					return voters == 3
+				})
 			}
-			if ready == 3 {
-				break
+			if got := sum(t, c.Pods()[0], machine.Linearizable); got != "12" {
+				t.Errorf("%s: sum is %s after every pod was replaced, want 12", end, got)
 			}
-			if time.Since(start) > 20*time.Second {
-				t.Fatalf("not ready: %v %v %v\n%+v", nodes[0].Ready(), nodes[1].Ready(), nodes[2].Ready(), nodes[0].Status(t.Context()))
-			}
-			time.Sleep(10 * time.Millisecond)
 		}
-		t.Logf("ready after %s", time.Since(start))
-		for i, n := range nodes {
-			r, stamp, err := n.Log(1).Do(t.Context(), machine.Item{Data: []byte("2")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d: %s %+v", i, r[0].Data, stamp)
+	})
+}
+
+func TestDurableNodesComeBackAtNewAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(t, clustertest.Options{Features: features, Durable: true})
+		pods := c.Add(3)
+		c.WaitReady(10 * time.Second)
+		add(t, pods[0], "5")
+		id := pods[0].Node.ID()
+		for _, p := range pods {
+			c.Kill(p)
 		}
-		for _, n := range nodes {
-			r, _, err := n.Log(1).Query(context.Background(), machine.Linearizable, nil)
-			if err != nil || string(r) != "6" {
-				t.Errorf("sum is %s, %v; want 6", r, err)
+		for _, p := range pods {
+			c.Restart(p, true)
+		}
+		c.WaitReady(30 * time.Second)
+		if got := sum(t, pods[2], machine.Linearizable); got != "5" {
+			t.Errorf("sum is %s after the restart of all, want 5", got)
+		}
+		if got := pods[0].Node.ID(); got != id {
+			t.Errorf("identity is %s after the restart, want %s", got, id)
+		}
+	})
+}
+
+func TestRecoverAfterALostMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(t, clustertest.Options{Features: features})
+		pods := c.Add(3)
+		c.WaitReady(10 * time.Second)
+		add(t, pods[0], "7")
+		time.Sleep(time.Second)
+		c.Kill(pods[0])
+		c.Kill(pods[1])
+		time.Sleep(30 * time.Second)
+		t.Log(pods[2].Node.Status(t.Context()).Problems)
+		report, err := pods[2].Node.Recover(t.Context(), cluster.RecoverOptions{})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, report)
+		}
+		t.Log(report)
+		c.Add(2)
+		c.WaitReady(30 * time.Second)
+		for _, p := range c.Pods() {
+			if got := sum(t, p, machine.Linearizable); got != "7" {
+				t.Errorf("%s reads %s after the recovery, want 7", p.Name, got)
 			}
 		}
 	})

@@ -117,8 +117,7 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 	})
 	cfg := l.node.raftConfig(p.id)
 	cfg.NotifyCh = notify
-	isFounderAlone := founders != nil && len(founders.Servers) == 1
-	if isFounderAlone {
+	if founders != nil && len(founders.Servers) == 1 {
 		cfg.HeartbeatTimeout /= 2
 		cfg.ElectionTimeout /= 2
 	}
@@ -134,15 +133,21 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 		return errors.Join(fmt.Errorf("opening the log: %w", err), l.transport.Close())
 	}
 	l.raft = r
-	if isFounderAlone {
-		usual := l.node.raftConfig(p.id)
-		reloadable := r.ReloadableConfig()
-		reloadable.HeartbeatTimeout, reloadable.ElectionTimeout = usual.HeartbeatTimeout, usual.ElectionTimeout
-		if err := r.ReloadConfig(reloadable); err != nil {
-			return fmt.Errorf("configuring the log: %w", err)
-		}
-	}
 	return nil
+}
+
+// relax gives a node that has founded its cluster alone the usual time-outs,
+// once it leads.
+func (l *life) relax() {
+	usual := l.node.raftConfig(l.id)
+	config := l.raft.ReloadableConfig()
+	if config.HeartbeatTimeout == usual.HeartbeatTimeout {
+		return
+	}
+	config.HeartbeatTimeout, config.ElectionTimeout = usual.HeartbeatTimeout, usual.ElectionTimeout
+	if err := l.raft.ReloadConfig(config); err != nil {
+		l.node.cfg.Logger.Warn("changing the log's time-outs", slog.Any("error", err))
+	}
 }
 
 // raftTime is a time-out of Raft's on this machine.
@@ -294,6 +299,7 @@ func (l *life) rule(ctx context.Context) {
 	}
 	l.node.cfg.Logger.Info("leading", slog.Uint64("term", l.office.Load().term))
 	defer l.office.Store(nil)
+	l.relax()
 	var duties sync.WaitGroup
 	duties.Go(func() { l.sweep(ctx) })
 	duties.Go(func() { l.keepMembers(ctx) })
@@ -435,6 +441,13 @@ func (l *life) horizon() (latest time.Duration, fresh bool) {
 	}
 	passed := time.Since(h.asked)
 	return h.lease + passed + passed/1000, passed < time.Second
+}
+
+// hear notes the leader's time as an answer tells it.
+func (l *life) hear(a answer, asked time.Time) {
+	if a.status == statusDone {
+		l.heard.Store(&heard{a.stamp.Lease, asked})
+	}
 }
 
 // ask sends a request to another member.

@@ -174,6 +174,15 @@ func (n *Node) ID() string {
 	return ""
 }
 
+// Leader is the ID of the leader as this node knows it; empty if it knows none.
+func (n *Node) Leader() string {
+	if l := n.life.Load(); l != nil {
+		id, _ := l.leader()
+		return id
+	}
+	return ""
+}
+
 // Ready returns nil, or why the node should not be sent clients: it is
 // joining, draining, or cut off from all others. A lost quorum is no reason:
 // every pod would leave its Service, and the application with it.

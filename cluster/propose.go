@@ -245,6 +245,7 @@ func (l *life) propose(ctx context.Context, m proposeRequest) (a answer, certain
 		a = l.lead(ctx, m)
 		return a, a.status != statusLost
 	}
+	asked := time.Now()
 	body, err := l.ask(ctx, leader, laneOf(len(m.batch)), kindPropose, m.append(nil))
 	if err != nil {
 		return answer{status: statusLost}, notSent(err)
@@ -253,5 +254,6 @@ func (l *life) propose(ctx context.Context, m proposeRequest) (a answer, certain
 	if err != nil {
 		return answer{status: statusLost}, false
 	}
+	l.hear(a, asked)
 	return a, a.status != statusLost
 }

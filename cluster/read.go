@@ -222,6 +222,7 @@ func (n *Node) query(ctx context.Context, queries []replica.Query) answer {
 		return l.read(ctx, queries)
 	}
 	m := queryRequest{l.cluster, queries}
+	asked := time.Now()
 	body, err := l.ask(ctx, leader, laneSmall, kindQuery, m.append(nil))
 	if err != nil {
 		return answer{status: statusLost}
@@ -230,6 +231,7 @@ func (n *Node) query(ctx context.Context, queries []replica.Query) answer {
 	if err != nil {
 		return answer{status: statusLost}
 	}
+	l.hear(a, asked)
 	return a
 }
 

@@ -128,11 +128,29 @@ func refound(n *Node, s *store.Store, cluster string) error {
 	defer trans.Close()
 	seed := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(id), Address: raft.ServerAddress(id)}}}
 	rep := replica.New(replica.Config{Features: factories(n.cfg.Features), MaxLevel: n.cfg.Level})
-	machine := refounding{rep, cluster, id}
-	if err := raft.RecoverCluster(n.raftConfig(id), machine, s.Logs(), s.Stable(), s.Snapshots(), trans, seed); err != nil {
+	logs := configurations{s.Logs(), rep}
+	fsm := refounding{rep, cluster, id}
+	if err := raft.RecoverCluster(n.raftConfig(id), fsm, logs, s.Stable(), s.Snapshots(), trans, seed); err != nil {
 		return fmt.Errorf("rewriting the log: %w", err)
 	}
 	return s.Save(savedCluster, []byte(cluster))
+}
+
+// configurations is a log whose configurations reach the state as it is read:
+// RecoverCluster applies commands only, and without its members the state
+// would refuse their commands.
+type configurations struct {
+	raft.LogStore
+	state *replica.Replica
+}
+
+// GetLog implements raft.LogStore.
+func (c configurations) GetLog(index uint64, l *raft.Log) error {
+	err := c.LogStore.GetLog(index, l)
+	if err == nil && l.Type == raft.LogConfiguration {
+		c.state.Apply(l)
+	}
+	return err
 }
 
 // refounding is the state as it is given to a new cluster.

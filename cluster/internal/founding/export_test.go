@@ -11,3 +11,6 @@ func (c *Core) ForgetAnswers() {
 
 // Promises says whether the core is bound to a list that it has not started.
 func (c *Core) Promises() bool { return c.phase == bound }
+
+// AppendSaved appends what a durable identity keeps.
+func (c *Core) AppendSaved(b []byte) []byte { return c.appendSaved(b) }

@@ -1,13 +1,11 @@
 package founding_test
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/internal/founding"
@@ -80,6 +78,7 @@ type world struct {
 	began    map[string]bool // an entry was applied
 	conflict map[string]bool // IDs of those who reported more than one cluster ID
 	kills    int
+	two      bool // two clusters have lived at once
 	fair     bool
 	quiet    bool // links, starts and deaths are not left to chance
 	bad      string
@@ -218,7 +217,7 @@ func (w *world) said(p *pod, a founding.Answer, l founding.List) {
 			w.log("%s promises %s", p.label, w.names(l))
 		}
 		w.promised[key] = true
-		if w.refused[key] && !w.forget {
+		if w.refused[key] {
 			w.fault("%s promises %s after it had refused it", p.label, l.Cluster)
 		}
 	case founding.Refused, founding.Elsewhere:
@@ -231,7 +230,7 @@ func (w *world) said(p *pod, a founding.Answer, l founding.List) {
 func (w *world) bootstrap(p *pod, l founding.List) {
 	w.log("%s bootstraps %s", p.label, w.names(l))
 	for _, m := range l.Members {
-		if w.refused[m.ID+" "+l.Cluster] && !w.forget {
+		if w.refused[m.ID+" "+l.Cluster] {
 			w.fault("%s bootstraps %s, which %s has refused", p.label, l.Cluster, m.Name)
 		}
 	}
@@ -290,351 +289,9 @@ func (w *world) check() {
 			w.existed[l.Cluster] = true
 		}
 	}
-	if n > 1 {
+	if n > 1 && !w.two {
+		w.two = true
 		w.fault("two clusters")
-	}
-}
-
-// discover is gossip: a learns of b, and what it says it is in.
-func (w *world) discover(a, b *pod) {
-	if a == b || !a.up || !b.up || !w.linked(a, b) {
-		return
-	}
-	if _, seen := a.sees[b]; !seen {
-		a.named[b] = max(a.named[b], w.now)
-	}
-	a.sees[b] = b.core.Cluster()
-	a.proved[b] = w.now
-}
-
-// doubt is gossip: a loses b, if it cannot reach it, and tries its address.
-func (w *world) doubt(a, b *pod) {
-	if a == b || !a.up || b.up && w.linked(a, b) {
-		return
-	}
-	if _, seen := a.sees[b]; seen {
-		delete(a.sees, b)
-		a.lost[b] = w.now
-	} else if _, lost := a.lost[b]; !lost {
-		a.lost[b], a.named[b] = w.now, w.now // known from a list only
-	}
-	if o := w.slots[b.slot]; w.now > a.lost[b] && o.up && w.links[a.slot][b.slot] && !w.inPlace {
-		a.answered[b] = answered{id: o.ID, at: w.now}
-	}
-}
-
-// dead returns whom the evidence allows a pod to call dead.
-func (w *world) dead(a *pod) (ids []string) {
-	living := []founding.Sighting{}
-	for b := range a.sees {
-		living = append(living, founding.Sighting{Member: b.Member, ProvedAt: a.proved[b]})
-	}
-	for b, lost := range a.lost {
-		if o := w.slots[b.slot]; o.up { // DNS names the addresses of what runs
-			a.named[b] = w.now
-		}
-		if a.core.Forbids(b.ID) {
-			continue
-		}
-		e := founding.Evidence{
-			Member: b.Member, Living: living, LostAt: lost, Forgotten: b.forgotten,
-			Answering: a.answered[b].id, AnsweredAt: a.answered[b].at, LookedUp: w.now, NamedAt: a.named[b],
-		}
-		if e.Dead() {
-			if b.up || !b.gone {
-				w.fault("%s calls %s dead, which is not", a.label, b.label)
-			}
-			ids = append(ids, b.ID)
-		}
-	}
-	if w.allDead && len(ids) < len(a.core.Watch()) {
-		return nil
-	}
-	slices.Sort(ids) // the order of a map must not decide a run
-	for _, id := range ids {
-		w.log("%s calls %s dead", a.label, w.byID[id].label)
-	}
-	return ids
-}
-
-func (w *world) tick(p *pod) {
-	if !p.up {
-		return
-	}
-	v := founding.View{Now: w.now, Dead: w.dead(p)}
-	for o, cluster := range p.sees {
-		v.Alive = append(v.Alive, founding.Peer{Member: o.Member, Cluster: cluster})
-	}
-	slices.SortFunc(v.Alive, func(a, b founding.Peer) int { return cmp.Compare(a.ID, b.ID) })
-	for _, o := range w.slots {
-		if o == nil || !o.up || !w.fair && w.r.IntN(5) == 0 { // DNS may name less than there is
-			continue
-		}
-		v.Addresses++
-		if _, seen := p.sees[o]; !seen && o != p {
-			v.Unseen++
-		}
-	}
-	was := p.core.Status().String()
-	w.do(p, p.core.Tick(v))
-	if p.up && w.forget && w.r.IntN(10) == 0 {
-		p.core.ForgetAnswers()
-	}
-	if is := p.core.Status().String(); p.up && is != was && !w.fair {
-		w.log("%s: %s", p.label, is)
-	}
-	if !w.fair && p.Durable && w.r.IntN(100) == 0 && w.kills < w.setting.kills {
-		w.kill(p)
-	}
-}
-
-func (w *world) deliver(m message) {
-	p := m.to
-	if !p.up || !w.linked(m.from, p) {
-		return
-	}
-	switch {
-	case m.question != nil:
-		q, err := founding.ParseQuestion(m.question)
-		if err != nil {
-			w.fault("parsing a question: %v", err)
-			return
-		}
-		step, err := p.core.Asked(m.from.ID, q)
-		if e := w.do(p, step); err == nil && e.Answer != nil {
-			w.said(p, *e.Answer, q.List)
-			w.msgs = append(w.msgs, message{from: p, to: m.from, answer: founding.AppendAnswer(nil, *e.Answer)})
-		}
-	case m.answer != nil:
-		a, err := founding.ParseAnswer(m.answer)
-		if err != nil {
-			w.fault("parsing an answer: %v", err)
-			return
-		}
-		w.do(p, p.core.Answered(m.from.ID, a))
-	default:
-		wasEmpty := p.core.Status().Cluster == "" && !p.core.Promises()
-		e := w.do(p, p.core.Admit(m.from.ID, m.cluster, m.traffic))
-		if e.Admitted && wasEmpty && m.traffic == founding.Vote {
-			w.fault("%s takes a vote request of %s", p.label, m.from.label)
-		}
-	}
-}
-
-// raft is what a pod of a started list does: candidates ask for votes, a
-// leader sends entries to the members and takes in whom it sees.
-func (w *world) raft(p *pod) {
-	if !p.up || p.core.Cluster() == "" {
-		return
-	}
-	for _, l := range w.lists {
-		if l.Cluster != p.core.Cluster() {
-			continue
-		}
-		leads := w.leader(l) == p
-		for _, m := range l.Members {
-			t := founding.Vote
-			if leads {
-				t = founding.Append
-			}
-			w.msgs = append(w.msgs, message{from: p, to: w.byID[m.ID], traffic: t, cluster: l.Cluster})
-		}
-		if leads {
-			w.lead(p, l)
-		}
-	}
-}
-
-func (w *world) lead(p *pod, l founding.List) {
-	for _, o := range w.pods {
-		if cluster, seen := p.sees[o]; seen && cluster == "" {
-			t := []founding.Traffic{founding.Append, founding.Added}[w.r.IntN(2)]
-			w.msgs = append(w.msgs, message{from: p, to: o, traffic: t, cluster: l.Cluster})
-		}
-		if (w.fair || w.r.IntN(3) == 0) && o.up && w.linked(p, o) && o.core.Cluster() == l.Cluster {
-			w.do(o, o.core.Applied())
-			o.applied, w.began[l.Cluster] = true, true
-		}
-	}
-}
-
-// cut draws new links: some, or two sides, or all.
-func (w *world) cut() {
-	n := len(w.slots)
-	sides, share := w.r.IntN(2) == 0, []int{100, 60, 30}[w.r.IntN(3)]
-	side := w.r.Perm(n)
-	for i := range n {
-		for j := range i + 1 {
-			up := i == j || w.r.IntN(100) < share
-			if sides {
-				up = side[i]%2 == side[j]%2
-			}
-			w.links[i][j], w.links[j][i] = up, up
-		}
-	}
-}
-
-// split links the slots of one set with each other, and the others likewise.
-func (w *world) split(one map[int]bool) {
-	w.quiet = true
-	for i := range w.links {
-		for j := range w.links {
-			w.links[i][j] = one[i] == one[j]
-		}
-	}
-}
-
-func (w *world) any() *pod { return w.pods[w.r.IntN(len(w.pods))] }
-
-// faulty lets anything happen.
-func (w *world) faulty() {
-	w.cut()
-	for s := range w.setting.pods {
-		if w.r.IntN(4) > 0 {
-			w.start(s)
-		}
-	}
-	w.start(0)
-	for range 20 + w.r.IntN(500) {
-		if w.event(); w.bad != "" {
-			return
-		}
-	}
-}
-
-// hostile draws what splits a cluster if anything does: some found one while
-// the others are cut off, some of them die while they do, start anew, and
-// from then on see only the others.
-func (w *world) hostile() {
-	n := len(w.slots)
-	order := w.r.Perm(n)
-	first := map[int]bool{}
-	for _, s := range order[:w.expect+w.r.IntN(n-w.expect+1)] {
-		first[s] = true
-		w.start(s)
-	}
-	w.split(first)
-	for range 100 + w.r.IntN(300) {
-		if w.event(); w.bad != "" || len(w.lists) > 0 && w.r.IntN(20) == 0 {
-			break
-		}
-	}
-	for _, s := range order {
-		if p := w.slots[s]; first[s] && p.up && w.kills < w.setting.kills && w.r.IntN(2) == 0 {
-			w.kill(p)
-			delete(first, s)
-		}
-	}
-	w.split(first)
-	for _, s := range order {
-		w.start(s)
-	}
-	for range 300 + w.r.IntN(300) {
-		if w.event(); w.bad != "" {
-			return
-		}
-	}
-}
-
-// event lets one thing happen.
-func (w *world) event() {
-	w.now += time.Duration(w.r.IntN(100)) * time.Millisecond
-	switch a := w.r.IntN(1000); {
-	case a < 30 && !w.quiet:
-		if s := w.r.IntN(len(w.slots)); s < w.setting.pods || len(w.existed) > 0 || w.r.IntN(4) == 0 {
-			w.start(s)
-		}
-	case a < 50 && !w.quiet:
-		if p := w.any(); p.up && w.kills < w.setting.kills {
-			w.kill(p)
-		}
-	case a < 60 && !w.quiet:
-		w.cut()
-	case a < 65:
-		w.now += time.Duration(w.r.IntN(30)) * time.Second
-	case a < 250:
-		for range 6 {
-			w.discover(w.any(), w.any())
-		}
-	case a < 320:
-		w.doubt(w.any(), w.any())
-	case a < 600:
-		w.tick(w.any())
-	case a < 660:
-		w.raft(w.any())
-	case len(w.msgs) > 0:
-		i := w.r.IntN(len(w.msgs))
-		m := w.msgs[i]
-		if w.r.IntN(10) > 0 { // else it comes again
-			w.msgs = slices.Delete(w.msgs, i, i+1)
-		}
-		if w.r.IntN(12) > 0 { // else it is lost
-			w.deliver(m)
-		}
-	}
-	if len(w.msgs) > 200 {
-		w.msgs = w.msgs[100:]
-	}
-	w.check()
-}
-
-// heal ends all faults; some of what is down stays so, but enough lives.
-func (w *world) heal() {
-	w.fair = true
-	w.log("-- failures stop")
-	for i := range w.links {
-		for j := range w.links {
-			w.links[i][j] = true
-		}
-	}
-	living := 0
-	for _, s := range w.r.Perm(len(w.slots)) {
-		p := w.slots[s]
-		if p != nil && !p.gone || w.r.IntN(2) == 0 {
-			w.start(s)
-		}
-		if w.slots[s] != nil && w.slots[s].up {
-			living++
-		}
-	}
-	for s := range w.slots {
-		if p := w.slots[s]; living < w.expect && (p == nil || !p.up) {
-			w.start(s)
-			living++
-		}
-	}
-	for _, p := range w.pods { // people forget what will not come back
-		p.forgotten = p.gone && p.Durable && !w.slots[p.slot].up
-	}
-	for range 500 {
-		w.now += 500 * time.Millisecond
-		for _, a := range w.pods {
-			for _, b := range w.pods {
-				if a.up {
-					w.discover(a, b)
-					w.doubt(a, b)
-				}
-			}
-		}
-		for _, i := range w.r.Perm(len(w.pods)) {
-			w.tick(w.pods[i])
-			w.raft(w.pods[i])
-		}
-		for range 4 {
-			msgs := w.msgs
-			w.msgs = nil
-			w.r.Shuffle(len(msgs), func(i, j int) { msgs[i], msgs[j] = msgs[j], msgs[i] })
-			for _, m := range msgs {
-				w.deliver(m)
-			}
-		}
-		w.msgs = nil
-		if w.check(); w.bad != "" || w.done() {
-			return
-		}
-	}
-	if !w.excused() {
-		w.explain()
 	}
 }
 
@@ -686,25 +343,4 @@ func (w *world) explain() {
 			w.log("%s in %q, bound %v: %s", p.label, p.core.Cluster(), p.core.Promises(), p.core.Status())
 		}
 	}
-}
-
-// run explores one seed and returns what went wrong.
-func run(seed uint64, s setting) *world {
-	w := newWorld(seed, s)
-	s.kills = w.r.IntN(s.kills + 1)
-	w.setting = s
-	if w.r.IntN(3) == 0 {
-		w.hostile()
-	} else {
-		w.faulty()
-	}
-	if w.bad == "" {
-		w.heal()
-	}
-	return w
-}
-
-func (w *world) report(t *testing.T, seed uint64) {
-	t.Helper()
-	t.Errorf("seed %d, %v: %s\n%s", seed, w.setting, w.bad, strings.Join(w.trace, "\n"))
 }

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,34 +140,56 @@ func TestWhatIsQueuedIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newPipes()
 		w := newWorld(n)
+		var mu sync.Mutex // guards handled
+		var handled string
 		a := w.open(t, peer.Config{ID: "a"})
-		w.open(t, peer.Config{ID: "b"})
+		w.open(t, peer.Config{ID: "b", Handle: func(_ context.Context, _ string, _ uint8, body []byte) ([]byte, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			handled += string(body)
+			return nil, nil
+		}})
 		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		release := n.block()
-		defer release()
-		ask := func() chan error {
+		ask := func(ctx context.Context, body string) chan error {
 			done := make(chan error, 1)
 			go func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				_, err := a.Call(ctx, "b", peer.Small, 1, nil)
+				_, err := a.Call(ctx, "b", peer.Small, 1, []byte(body))
 				done <- err
 			}()
 			synctest.Wait()
 			return done
 		}
-		if err := <-ask(); err != nil { // taken by the reads that were waiting already
+		deadline, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		cancelled, cancel := context.WithCancel(t.Context())
+		if err := <-ask(t.Context(), "1"); err != nil { // taken by the reads that were waiting already
 			t.Fatal(err)
 		}
-		first, second := ask(), ask()
-		if err := <-first; !errors.Is(err, peer.ErrLost) {
+		written, late, given, patient := ask(deadline, "2"), ask(deadline, "3"), ask(cancelled, "4"), ask(t.Context(), "5")
+		time.Sleep(2 * time.Second)
+		cancel()
+		if err := <-written; !errors.Is(err, peer.ErrLost) {
 			t.Errorf("being written: got %v, want ErrLost", err)
 		}
-		if err := <-second; !errors.Is(err, peer.ErrNotSent) {
-			t.Errorf("waiting behind it: got %v, want ErrNotSent", err)
+		if err := <-late; !errors.Is(err, peer.ErrNotSent) {
+			t.Errorf("waiting behind it, past its deadline: got %v, want ErrNotSent", err)
+		}
+		if err := <-given; !errors.Is(err, peer.ErrNotSent) {
+			t.Errorf("waiting behind it, given up: got %v, want ErrNotSent", err)
+		}
+		release()
+		if err := <-patient; err != nil {
+			t.Errorf("waiting until the end: %v", err)
+		}
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Contains([]string{"125", "152"}, handled) {
+			t.Errorf("requests %s were handled, want 1, 2 and 5", handled)
 		}
 	})
 }
@@ -288,264 +309,4 @@ func testFramesOverTheLimit(t *testing.T, w *world) {
 	if got := handled.Load(); got != 2 {
 		t.Errorf("%d requests were handled, want 2", got)
 	}
-}
-
-// TestLostConnections breaks connections under many callers. Whatever a
-// caller is told must be true of its request.
-func TestLostConnections(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipes()
-		w := newWorld(n)
-		const callers, calls = 40, 50
-		var handled [callers * calls]atomic.Int32
-		a := w.open(t, peer.Config{ID: "a"})
-		w.open(t, peer.Config{ID: "b", Handle: func(_ context.Context, _ string, _ uint8, body []byte) ([]byte, error) {
-			i, err := strconv.Atoi(string(body))
-			if err != nil {
-				return nil, err
-			}
-			handled[i].Add(1)
-			time.Sleep(time.Duration(i%5) * time.Millisecond)
-			return body, nil
-		}})
-		var outcome [callers * calls]error
-		var wg sync.WaitGroup
-		for c := range callers {
-			wg.Go(func() {
-				r := rand.New(rand.NewPCG(seed, uint64(c)))
-				for k := range calls {
-					i := c*calls + k
-					body := strconv.Itoa(i)
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(20))*time.Millisecond)
-					reply, err := a.Call(ctx, "b", peer.Small, 1, []byte(body))
-					cancel()
-					if err == nil && string(reply) != body {
-						t.Errorf("request %s was answered %q", body, reply)
-					}
-					outcome[i] = err
-					time.Sleep(time.Duration(r.IntN(10)) * time.Millisecond)
-				}
-			})
-		}
-		stop := make(chan struct{})
-		go func() {
-			r := rand.New(rand.NewPCG(seed, callers))
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Duration(r.IntN(30)) * time.Millisecond):
-					n.cut()
-				}
-			}
-		}()
-		wg.Wait()
-		close(stop)
-		time.Sleep(time.Second) // whatever is still on its way arrives
-
-		var done, notSent, lost int
-		for i, err := range outcome {
-			times := handled[i].Load()
-			switch {
-			case err == nil:
-				done++
-				if times != 1 {
-					t.Errorf("request %d was answered and handled %d times", i, times)
-				}
-			case errors.Is(err, peer.ErrNotSent) && !errors.Is(err, peer.ErrLost):
-				notSent++
-				if times != 0 {
-					t.Errorf("request %d was handled %d times: %v", i, times, err)
-				}
-			case errors.Is(err, peer.ErrLost) && !errors.Is(err, peer.ErrNotSent):
-				lost++
-				if times > 1 {
-					t.Errorf("request %d was handled %d times: %v", i, times, err)
-				}
-			default:
-				t.Errorf("request %d: %v", i, err)
-			}
-		}
-		t.Logf("%d answered, %d not sent, %d lost", done, notSent, lost)
-		if done == 0 || notSent == 0 || lost == 0 {
-			t.Error("not all outcomes were seen")
-		}
-	})
-}
-
-// TestSilentPartition loses all that is sent: a call without a deadline must
-// not wait for ever.
-func TestSilentPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipes()
-		w := newWorld(n)
-		a := w.open(t, peer.Config{ID: "a"})
-		w.open(t, peer.Config{ID: "b"})
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour) // an idle connection stays
-		if got := n.dialled(); got != 1 {
-			t.Fatalf("%d dials, want 1", got)
-		}
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil || n.dialled() != 1 {
-			t.Errorf("after an idle hour: %v, %d dials, want 1", err, n.dialled())
-		}
-		n.mute.Store(true)
-		start := time.Now()
-		_, err := a.Call(t.Context(), "b", peer.Small, 1, nil)
-		if !errors.Is(err, peer.ErrLost) {
-			t.Errorf("got %v, want ErrLost", err)
-		}
-		if took := time.Since(start); took > 6*time.Second {
-			t.Errorf("it took %v, want 6s at most", took)
-		}
-		n.mute.Store(false)
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Errorf("when the partition is over: %v", err)
-		}
-	})
-}
-
-func TestSlowHandlersKeepTheConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newPipes())
-		a := w.open(t, peer.Config{ID: "a"})
-		w.open(t, peer.Config{ID: "b", Handle: func(_ context.Context, _ string, _ uint8, body []byte) ([]byte, error) {
-			time.Sleep(time.Minute)
-			return body, nil
-		}})
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestDeadPeerCostsOneDial(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipes()
-		w := newWorld(n)
-		a := w.open(t, peer.Config{ID: "a"})
-		w.move("b", "b")
-		n.hang(true)
-		askAll := func() time.Duration {
-			start := time.Now()
-			var wg sync.WaitGroup
-			for range 100 {
-				wg.Go(func() {
-					if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); !errors.Is(err, peer.ErrNotSent) {
-						t.Errorf("got %v, want ErrNotSent", err)
-					}
-				})
-			}
-			wg.Wait()
-			return time.Since(start)
-		}
-		if took := askAll(); took > 2*time.Second || n.dialled() != 1 {
-			t.Errorf("100 callers: %d dials in %v, want 1 in 2s", n.dialled(), took)
-		}
-		if took := askAll(); took != 0 || n.dialled() != 1 {
-			t.Errorf("100 more at once: %d dials in %v, want none more in no time", n.dialled(), took)
-		}
-		time.Sleep(time.Second)
-		if took := askAll(); took > 250*time.Millisecond || n.dialled() != 2 {
-			t.Errorf("a second later: %d dials in %v, want one more in 250ms", n.dialled(), took)
-		}
-		n.hang(false)
-		w.open(t, peer.Config{ID: "b"})
-		time.Sleep(4 * time.Second)
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Errorf("when it is back: %v", err)
-		}
-	})
-}
-
-func TestNewAddressIsDialledAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newPipes())
-		a := w.open(t, peer.Config{ID: "a"})
-		for range 10 {
-			w.move("b", "nowhere")
-			if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); !errors.Is(err, peer.ErrNotSent) {
-				t.Fatalf("got %v, want ErrNotSent", err)
-			}
-		}
-		start := time.Now()
-		b := w.open(t, peer.Config{ID: "b", Addr: "10.0.0.1:7947"})
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Errorf("at its new address: %v", err)
-		}
-		// It moves again: the old connection breaks, the new address is looked up.
-		b.Close()
-		b = w.open(t, peer.Config{ID: "b", Addr: "10.0.0.2:7947"})
-		synctest.Wait()
-		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
-			t.Errorf("at its third address: %v", err)
-		}
-		if took := time.Since(start); took != 0 {
-			t.Errorf("it took %v", took)
-		}
-		if _, err := a.Call(t.Context(), "unheard-of", peer.Small, 1, nil); !errors.Is(err, peer.ErrNotSent) {
-			t.Errorf("a node without an address: got %v, want ErrNotSent", err)
-		}
-	})
-}
-
-func TestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newPipes()
-		w := newWorld(n)
-		var running atomic.Int32
-		a := w.open(t, peer.Config{ID: "a"})
-		b := w.open(t, peer.Config{ID: "b", Handle: func(ctx context.Context, _ string, _ uint8, _ []byte) ([]byte, error) {
-			running.Add(1)
-			defer running.Add(-1)
-			<-ctx.Done()
-			time.Sleep(time.Second) // takes its time to stop
-			return nil, nil
-		}})
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); !errors.Is(err, peer.ErrLost) {
-					t.Errorf("got %v, want ErrLost", err)
-				}
-			})
-		}
-		synctest.Wait()
-		if got := running.Load(); got != 10 {
-			t.Fatalf("%d handlers run, want 10", got)
-		}
-		for range 2 {
-			if err := b.Close(); err != nil {
-				t.Errorf("Close: %v", err)
-			}
-			if got := running.Load(); got != 0 {
-				t.Errorf("%d handlers run after Close", got)
-			}
-		}
-		wg.Wait()
-		if _, err := b.Call(t.Context(), "a", peer.Small, 1, nil); !errors.Is(err, peer.ErrNotSent) {
-			t.Errorf("Call after Close: got %v, want ErrNotSent", err)
-		}
-		if err := b.SetIdentity("b2"); err == nil {
-			t.Error("SetIdentity after Close: no error")
-		}
-		// A dial without an answer does not hold Close up.
-		n.hang(true)
-		wg.Go(func() {
-			if _, err := a.Call(t.Context(), "b", peer.Bulk, 1, nil); !errors.Is(err, peer.ErrNotSent) {
-				t.Errorf("during the dial: got %v, want ErrNotSent", err)
-			}
-		})
-		synctest.Wait()
-		start := time.Now()
-		a.Close()
-		wg.Wait()
-		if took := time.Since(start); took != 0 {
-			t.Errorf("Close during a dial took %v", took)
-		}
-	})
 }

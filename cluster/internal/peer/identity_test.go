@@ -213,6 +213,39 @@ func TestStrangersAreClosed(t *testing.T) {
 	}
 }
 
+// TestAnothersCertificate shows b a certificate that it is right to trust,
+// its own, without the key that belongs to it.
+func TestAnothersCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipes()
+		w := newWorld(n)
+		w.open(t, peer.Config{ID: "b", Handle: func(_ context.Context, from string, _ uint8, _ []byte) ([]byte, error) {
+			t.Errorf("a request of %q was handled", from)
+			return nil, nil
+		}})
+		mine := selfSigned(t, "a")
+		for range 2 { // the first round learns b's certificate, the second shows it
+			conn, err := n.Dial(t.Context(), "b")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc := tls.Client(conn, &tls.Config{
+				InsecureSkipVerify: true, NextProtos: []string{"huddle/1"}, Certificates: []tls.Certificate{mine},
+			})
+			tc.Handshake()
+			go io.WriteString(tc, "\x05small\x00\x00\x00\x0b\x01\x00\x00\x00\x00\x00\x00\x00\x01\x07\x00")
+			if got, err := io.ReadAll(tc); err == nil {
+				t.Errorf("b let it in and said %q", got)
+			}
+			if len(tc.ConnectionState().PeerCertificates) == 0 {
+				t.Fatal("b showed no certificate")
+			}
+			mine.Certificate = append(mine.Certificate, tc.ConnectionState().PeerCertificates[0].Raw)
+			conn.Close()
+		}
+	})
+}
+
 func TestSilentConnectionsDoNotShutOutNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newPipes()
@@ -316,6 +349,45 @@ func TestConfigIsChecked(t *testing.T) {
 			if _, err := peer.Open(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error that names %s", err, c.want)
 			}
+		})
+	}
+}
+
+func TestDialingAStranger(t *testing.T) {
+	for name, speak := range map[string]func(net.Conn){
+		"silent":         func(net.Conn) {},
+		"closed at once": func(c net.Conn) { c.Close() },
+		"HTTP":           func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") },
+		"TLS of others": func(c net.Conn) {
+			tls.Server(c, &tls.Config{
+				Certificates: []tls.Certificate{selfSigned(t, "b")}, NextProtos: []string{"huddle/1"},
+			}).Handshake()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newPipes()
+				w := newWorld(n)
+				a := w.open(t, peer.Config{ID: "a"})
+				l, _ := n.Listen("b")
+				w.move("b", "b")
+				go func() {
+					c, err := l.Accept()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					go speak(c)
+					io.Copy(io.Discard, c)
+				}()
+				start := time.Now()
+				if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); !errors.Is(err, peer.ErrNotSent) {
+					t.Errorf("got %v, want ErrNotSent", err)
+				}
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("it took %v, want 2s at most", took)
+				}
+			})
 		})
 	}
 }

@@ -271,7 +271,9 @@ func (r *Replica) applyWork(rd *wire.Reader, isFresh bool) any {
 		}
 		results = append(results, r.applyBatch(tx, &b, isFresh))
 	}
-	return WorkResult{Stamp: s.stamp, Batches: results}
+	stamp := s.stamp
+	stamp.Position = 0
+	return WorkResult{Stamp: stamp, Batches: results}
 }
 
 // sweep expires some of what is due.

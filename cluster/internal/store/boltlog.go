@@ -131,9 +131,9 @@ func (l *boltLog) StoreLogs(entries []*raft.Log) (err error) {
 }
 
 // DeleteRange deletes entries.
-func (l *boltLog) DeleteRange(min, max uint64) (err error) {
+func (l *boltLog) DeleteRange(from, to uint64) (err error) {
 	defer guard(&err)()
-	return l.db.DeleteRange(min, max)
+	return l.db.DeleteRange(from, to)
 }
 
 func (l *boltLog) sync() (err error) {

@@ -214,16 +214,16 @@ func (l *lossyLog) StoreLogs(entries []*raft.Log) error {
 }
 
 // DeleteRange deletes entries at either end.
-func (l *lossyLog) DeleteRange(min, max uint64) error {
+func (l *lossyLog) DeleteRange(from, to uint64) error {
 	return l.write(func() error {
 		if !l.disk.hold && !l.dirty {
-			return l.under.DeleteRange(min, max)
+			return l.under.DeleteRange(from, to)
 		}
 		if err := l.holdLocked(); err != nil {
 			return err
 		}
 		last := l.lastLocked()
-		lo, hi := clip(min, max, l.first, last)
+		lo, hi := clip(from, to, l.first, last)
 		switch {
 		case lo > hi:
 			return nil

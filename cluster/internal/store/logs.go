@@ -187,21 +187,21 @@ func (l *logs) record(entries []*raft.Log) (full bool) {
 
 var errMiddle = errors.New("the range is neither the beginning nor the end of the log")
 
-// DeleteRange deletes entries min to max, at the beginning or at the end of
+// DeleteRange deletes entries from to to, both included, at the beginning or at the end of
 // the log. Parts of the range that the log does not hold are no error.
-func (l *logs) DeleteRange(min, max uint64) error {
+func (l *logs) DeleteRange(from, to uint64) error {
 	if err := l.health.refuse(); err != nil {
-		return fmt.Errorf("deleting log entries %d to %d: %w", min, max, err)
+		return fmt.Errorf("deleting log entries %d to %d: %w", from, to, err)
 	}
 	l.mu.RLock()
 	first, last := l.first, l.lastLocked()
 	l.mu.RUnlock()
-	lo, hi := clip(min, max, first, last)
+	lo, hi := clip(from, to, first, last)
 	if lo > hi {
 		return nil
 	}
 	if lo > first && hi < last {
-		return fmt.Errorf("deleting log entries %d to %d of %d to %d: %w", min, max, first, last, errMiddle)
+		return fmt.Errorf("deleting log entries %d to %d of %d to %d: %w", from, to, first, last, errMiddle)
 	}
 	defer l.stall.begin().end()
 	if err := l.under.DeleteRange(lo, hi); err != nil {

@@ -155,14 +155,14 @@ func (l *memoryLog) StoreLogs(entries []*raft.Log) error {
 }
 
 // DeleteRange deletes entries at either end.
-func (l *memoryLog) DeleteRange(min, max uint64) error {
+func (l *memoryLog) DeleteRange(from, to uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := l.lastLocked()
 	if last == 0 {
 		return nil
 	}
-	lo, hi := clip(min, max, l.first, last)
+	lo, hi := clip(from, to, l.first, last)
 	switch {
 	case lo > hi:
 	case lo == l.first:

@@ -30,12 +30,17 @@ type voteFile struct {
 	values map[string]string
 }
 
-// slotFile is what a voteFile needs of an os.File.
+// slotFile is what a voteFile needs of a file.
 type slotFile interface {
 	io.WriterAt
 	io.Closer
 	Sync() error
 }
+
+// wholeFile is a file that keeps its size.
+type wholeFile struct{ *os.File }
+
+func (f wholeFile) Sync() error { return datasync(f.File) }
 
 const (
 	slotSize   = 4096
@@ -75,9 +80,11 @@ func openVoteFile(path string) (*voteFile, error) {
 	if !good {
 		return nil, fmt.Errorf("%w: %s holds no term and vote", ErrDamaged, path)
 	}
-	if v.file, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
 		return nil, fmt.Errorf("opening term and vote: %w", err)
 	}
+	v.file = wholeFile{f}
 	return v, nil
 }
 
