@@ -50,7 +50,7 @@ func TestExplore(t *testing.T) {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			ends := map[string]int{}
-			for seed := range seeds(t, 100) {
+			for seed := range seeds(t, 40) {
 				w := run(seed, s)
 				if w.bad != "" {
 					w.report(t, seed)
@@ -79,7 +79,7 @@ func TestLowExpectFindsTwo(t *testing.T) {
 	} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			two, n := 0, seeds(t, 300)
+			two, n := 0, seeds(t, 100)
 			for seed := range n {
 				w := run(seed, s)
 				if w.two {
@@ -108,7 +108,7 @@ func (w *world) meet() {
 		}
 	}
 	w.bad = ""
-	if w.heal(); w.bad != "stuck" {
+	if w.heal(100); w.bad != "stuck" {
 		w.bad = "two clusters became one"
 		return
 	}

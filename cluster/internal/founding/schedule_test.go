@@ -128,7 +128,7 @@ func (w *world) event() {
 }
 
 // heal ends all faults; some of what is down stays so, but enough lives.
-func (w *world) heal() {
+func (w *world) heal(rounds int) {
 	w.fair = true
 	w.log("-- failures stop")
 	for i := range w.links {
@@ -155,7 +155,7 @@ func (w *world) heal() {
 	for _, p := range w.pods { // people forget what will not come back
 		p.forgotten = p.gone && p.Durable && !w.slots[p.slot].up
 	}
-	for range 500 {
+	for range rounds {
 		w.now += 500 * time.Millisecond
 		for _, a := range w.pods {
 			for _, b := range w.pods {
@@ -198,7 +198,7 @@ func run(seed uint64, s setting) *world {
 		w.faulty()
 	}
 	if w.bad == "" {
-		w.heal()
+		w.heal(500)
 	}
 	return w
 }

@@ -19,6 +19,7 @@ const (
 	quick        = time.Second            // while somebody is unseen, or we are alone
 	settled      = 6 * time.Second
 	aliasTime    = 30 * time.Second // how long an address that answers as somebody else's is believed to
+	newsTime     = 10 * time.Second // how long news are spread by streams too
 	deadRetry    = 5 * time.Second  // between attempts to reach the dead that no name names
 	deadPatience = time.Hour        // how long these are tried
 	maxJoins     = 32               // at once
@@ -67,8 +68,8 @@ func newDiscovery(network Network, targets []*target, own netip.AddrPort, t *tab
 	}
 }
 
-// run works in rounds until the context ends: quick ones after a change and
-// while somebody is missing, slow ones otherwise.
+// run works in rounds until the context ends: quick ones after news and while
+// somebody is missing, slow ones otherwise.
 func (d *discovery) run(ctx context.Context) {
 	defer d.wg.Wait()
 	var before []netip.AddrPort
@@ -115,17 +116,21 @@ func (d *discovery) round(ctx context.Context) (missing []netip.AddrPort, done b
 	d.resolve(ctx)
 	now := time.Now()
 	live := d.live()
+	isAlone := len(live) < 2 && len(d.targets) > 0
 	d.mu.Lock()
 	missing = d.unseenLocked(live, now)
 	calls := slices.Concat(missing, d.table.returned(), d.deadLocked(live, now))
+	hasNews := now.Sub(d.table.news()) < newsTime
+	if hasNews {
+		calls = append(calls, d.anybody(live)...)
+	}
 	d.pruneLocked()
 	d.mu.Unlock()
 
 	for _, addr := range calls {
 		d.join(ctx, addr)
 	}
-	isAlone := len(live) < 2 && len(d.targets) > 0
-	return missing, len(missing) == 0 && !isAlone
+	return missing, len(missing) == 0 && !isAlone && !hasNews
 }
 
 // resolve asks for all names at once. A name that cannot be resolved keeps the
@@ -224,6 +229,19 @@ func (d *discovery) unseenLocked(live map[netip.AddrPort]bool, now time.Time) []
 	})
 }
 
+// anybody returns one of the living but us. memberlist sends news a few times,
+// as packets, and repairs what was missed after half a minute or more; an
+// exchange with somebody in every round spreads them in seconds.
+func (d *discovery) anybody(live map[netip.AddrPort]bool) []netip.AddrPort {
+	delete(live, d.own)
+	others := slices.Collect(maps.Keys(live))
+	if len(others) == 0 {
+		return nil
+	}
+	i := rand.IntN(len(others))
+	return others[i : i+1]
+}
+
 // deadLocked returns now and then the addresses of the newest dead: after a
 // partition nobody may be named any more but those on this side.
 func (d *discovery) deadLocked(live map[netip.AddrPort]bool, now time.Time) []netip.AddrPort {
@@ -284,22 +302,23 @@ func (d *discovery) joined(ctx context.Context, addr netip.AddrPort, a *attempt,
 	now := time.Now()
 	d.mu.Lock()
 	a.running = false
+	named := slices.Contains(d.namedLocked(), addr)
+	isNew := err == nil && named && now.Sub(a.reached) >= aliasTime
 	switch {
 	case err == nil:
 		*a = attempt{reached: now}
 	case a.failing.IsZero():
 		a.failing = now
 	}
-	warn := err != nil && !a.warned && now.Sub(a.failing) >= warnAfter && ctx.Err() == nil &&
-		slices.Contains(d.namedLocked(), addr)
+	warn := err != nil && named && !a.warned && now.Sub(a.failing) >= warnAfter && ctx.Err() == nil
 	a.warned = a.warned || warn
 	d.mu.Unlock()
 	if warn {
 		d.logger.Warn("a node that is named cannot be joined",
 			slog.String("address", addr.String()), slog.Any("error", err))
 	}
-	if err == nil {
-		signal(d.table.changed)
+	if isNew {
+		signal(d.table.changed) // it may have been an alias, which the view no longer calls unseen
 	}
 }
 

@@ -74,7 +74,8 @@ type table struct {
 	members map[string]Member
 	moved   map[string]netip.AddrPort // member -> other address that claims its ID
 	twin    Twin
-	closed  bool // memberlist's timers may still fire
+	latest  time.Time // when anything was last heard that was new
+	closed  bool      // memberlist's timers may still fire
 }
 
 func newTable(self string) *table {
@@ -120,6 +121,7 @@ func (t *table) heard(node *memberlist.Node, joined bool) {
 	if m.GossipAddr() == t.moved[meta.ID] {
 		delete(t.moved, meta.ID)
 	}
+	t.latest = time.Now()
 	signal(t.changed)
 }
 
@@ -137,6 +139,7 @@ func (t *table) NotifyLeave(node *memberlist.Node) {
 		m.State = Left
 	}
 	t.members[m.ID] = m
+	t.latest = m.Since
 	t.pruneLocked()
 	signal(t.changed)
 	signal(t.lost)
@@ -224,6 +227,13 @@ func (t *table) lastTwin() Twin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.twin
+}
+
+// news returns when anything was last heard that was new.
+func (t *table) news() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.latest
 }
 
 func (t *table) close() {
