@@ -1,0 +1,185 @@
+package keyspace
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/huddlecache/huddle/cluster/machine"
+)
+
+const (
+	day = 24 * time.Hour
+
+	errSyntax     = "ERR syntax error"
+	errNotInteger = "ERR value is not an integer or out of range"
+	errFull       = "OOM command not allowed when used memory > 'maxmemory'."
+)
+
+// A call is one command on its way. The functions of the command table get it,
+// and reach keys through it alone.
+type call struct {
+	space *Space
+	tx    *machine.Tx   // nil in a query
+	at    machine.Stamp // what is expired is judged by at.Lease
+	cmd   *Command
+	index int       // number of db
+	db    *database // selected
+	args  [][]byte  // args[0] is the command's name; all of it is borrowed
+	reply reply
+
+	buf [6][]byte // room for args of most commands
+}
+
+// prepare reads a command and looks it up. The reply can be written to
+// afterwards, whether it worked or not.
+func (c *call) prepare(s *Space, at machine.Stamp, data []byte) error {
+	c.reply.proto = 2
+	index, proto, args, err := decodeCommand(c.buf[:0], data)
+	if err != nil {
+		return err
+	}
+	c.reply.proto = proto
+	cmd, found := Lookup(args[0])
+	if !found {
+		return fmt.Errorf("unknown command %.128q", args[0])
+	}
+	c.space, c.at, c.cmd, c.args = s, at, cmd, args
+	c.index, c.db = index, s.dbs[index]
+	return nil
+}
+
+// run executes the command.
+func (c *call) run() {
+	if !c.cmd.Accepts(len(c.args)) {
+		c.failArity()
+		return
+	}
+	c.cmd.run(c)
+}
+
+// read returns the entry of key, or nil where there is none now.
+func (c *call) read(key []byte) *entry {
+	e := c.db.find(c.space.hash(key), key)
+	if e == nil || e.isOver(c.at.Lease) {
+		return nil
+	}
+	return e
+}
+
+// own is read for a command that writes: an entry whose time has come is
+// removed, so that what the command puts there is a new one.
+func (c *call) own(key []byte) *entry {
+	e := c.db.find(c.space.hash(key), key)
+	if e != nil && e.isOver(c.at.Lease) {
+		c.remove(e)
+		return nil
+	}
+	return e
+}
+
+// put stores v under key until the given time, in place of old, which own has
+// returned. If that time has come already nothing is left.
+func (c *call) put(old *entry, key []byte, v value, until expiry) {
+	if until.isOver(c.at.Lease) {
+		if old != nil {
+			c.remove(old)
+		}
+		return
+	}
+	e := &entry{value: v, expiry: until}
+	var was time.Duration
+	if old != nil {
+		e.key, was = old.key, old.deadline
+		c.space.size -= old.size()
+	} else {
+		e.key = string(key)
+	}
+	c.space.size += e.size()
+	c.db.put(c.space.hash(key), e)
+	c.moveDeadline(e.key, was, until.deadline)
+}
+
+// expire gives the key of e another end.
+func (c *call) expire(e *entry, until expiry) {
+	c.put(e, []byte(e.key), e.value, until)
+}
+
+// remove takes e out of the database.
+func (c *call) remove(e *entry) {
+	c.db.remove(c.space.hash([]byte(e.key)), e)
+	c.space.size -= e.size()
+	c.moveDeadline(e.key, e.deadline, 0)
+}
+
+func (c *call) moveDeadline(key string, was, at time.Duration) {
+	if was != at {
+		c.tx.Deadline(deadlineKey(c.index, key), was, at)
+	}
+}
+
+// isRefused reports whether the state is too full for key to become what it
+// would, and answers so. Refused is what would be kept for longer than a day
+// and is new, grows, or was to be kept for less: a cache that fills cannot
+// keep sessions and locks from being stored, and what they need of room is
+// given back within the day.
+func (c *call) isRefused(old *entry, size int64, until expiry) bool {
+	if c.tx.Pressure == machine.PressureNone || !c.isLong(until) {
+		return false
+	}
+	if old != nil && c.isLong(old.expiry) && size <= old.value.size() {
+		return false
+	}
+	c.reply.fail(errFull)
+	return true
+}
+
+func (c *call) isLong(x expiry) bool {
+	return !x.isSet() || x.deadline > c.at.Lease && x.deadline-c.at.Lease > day
+}
+
+// wallMillis is the cluster's wall time as Redis counts it.
+func (c *call) wallMillis() int64 { return c.at.Wall.Milliseconds() }
+
+// in returns the end of a time to live in milliseconds. It is false where no
+// time on the wall can express it.
+func (c *call) in(millis int64) (expiry, bool) {
+	if millis > math.MaxInt64-c.wallMillis() {
+		return expiry{}, false
+	}
+	if millis <= 0 {
+		return expiry{deadline: -1}, true
+	}
+	x := expiry{deadline: maxDeadline, wall: c.wallMillis() + millis}
+	if millis < int64((maxDeadline-c.at.Lease)/time.Millisecond) {
+		x.deadline = c.at.Lease + time.Duration(millis)*time.Millisecond
+	}
+	return x, true
+}
+
+// until returns the end at a wall time in milliseconds. Lease time decides
+// what is left, so a wall clock that is set afterwards does not move it.
+func (c *call) until(millis int64) expiry {
+	if millis <= c.wallMillis() {
+		return expiry{deadline: -1}
+	}
+	x := expiry{deadline: maxDeadline, wall: millis}
+	left := maxDeadline
+	if millis < int64(maxDeadline/time.Millisecond) {
+		left = time.Duration(millis)*time.Millisecond - c.at.Wall
+	}
+	if left < maxDeadline-c.at.Lease {
+		x.deadline = c.at.Lease + left
+	}
+	return x
+}
+
+// failArity answers that the command has too few or too many arguments.
+func (c *call) failArity() {
+	c.reply.fail("ERR wrong number of arguments for '" + c.cmd.Name + "' command")
+}
+
+// failExpiry answers that a time to live is no time.
+func (c *call) failExpiry() {
+	c.reply.fail("ERR invalid expire time in '" + c.cmd.Name + "' command")
+}

@@ -1,0 +1,179 @@
+package keyspace
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+)
+
+// ErrCorrupt is what Restore returns of bytes that no snapshot wrote.
+var ErrCorrupt = errors.New("snapshot is corrupt")
+
+// Restore replaces the state by what a snapshot wrote, and reads r to its end.
+// With an error, which is ErrCorrupt or the reader's, the state is unchanged.
+// Bytes are taken only if a snapshot could have written them exactly so; what
+// is allocated is in proportion to what r really holds. The shell is not told
+// of deadlines: its index comes back with its own snapshot.
+func (s *Space) Restore(r io.Reader) error {
+	fresh := New()
+	l := &loader{r: bufio.NewReaderSize(r, 64<<10)}
+	l.space(fresh)
+	if l.err != nil {
+		return fmt.Errorf("restoring keyspace: %w", l.err)
+	}
+	*s = *fresh
+	return nil
+}
+
+// A loader reads the parts of a snapshot. After the first error everything
+// reads as zero.
+type loader struct {
+	r   *bufio.Reader
+	err error
+}
+
+func (l *loader) corrupt(what string) {
+	if l.err == nil {
+		l.err = fmt.Errorf("%w: %s", ErrCorrupt, what)
+	}
+}
+
+func (l *loader) space(s *Space) {
+	if l.byte() != snapshotVersion {
+		l.corrupt("unknown version")
+		return
+	}
+	switch l.byte() {
+	case 0:
+	case 1:
+		s.seeded = true
+	default:
+		l.corrupt("neither with nor without a seed")
+	}
+	copy(s.seed[:], l.raw(uint64(len(s.seed))))
+	if !s.seeded && s.seed != [16]byte{} {
+		l.corrupt("a seed that is not set")
+	}
+	least := 0
+	for l.err == nil {
+		n := int(l.byte())
+		if n == endOfSnapshot {
+			break
+		}
+		if n < least || n >= Databases || !s.seeded {
+			l.corrupt("database out of place")
+			return
+		}
+		l.database(s, n)
+		least = n + 1
+	}
+	if _, err := l.r.ReadByte(); l.err == nil && err != io.EOF {
+		l.corrupt("bytes behind the end")
+	}
+}
+
+func (l *loader) database(s *Space, n int) {
+	count := l.uvarint()
+	if count == 0 {
+		l.corrupt("empty database")
+	}
+	var last item
+	for i := uint64(0); i < count && l.err == nil; i++ {
+		e := l.entry()
+		if l.err != nil {
+			return
+		}
+		it := item{hash: s.hash([]byte(e.key)), entry: e}
+		if i > 0 && !less(last, it) {
+			l.corrupt("key out of place")
+			return
+		}
+		s.dbs[n].tree.Load(it)
+		s.size += e.size()
+		last = it
+	}
+}
+
+func (l *loader) entry() *entry {
+	mark := l.byte()
+	e := &entry{key: string(l.bytes())}
+	if mark&hasExpiry != 0 {
+		deadline, wall := l.uvarint(), l.uvarint()
+		if deadline == 0 || deadline > math.MaxInt64 || wall > math.MaxInt64 {
+			l.corrupt("impossible deadline")
+		}
+		e.expiry = expiry{deadline: time.Duration(deadline), wall: int64(wall)}
+	}
+	switch kind(mark &^ hasExpiry) {
+	case kindString:
+		e.value = text(l.bytes())
+	default:
+		l.corrupt("unknown kind of value")
+	}
+	return e
+}
+
+func (l *loader) byte() byte {
+	if l.err != nil {
+		return 0
+	}
+	b, err := l.r.ReadByte()
+	l.stop(err)
+	return b
+}
+
+// stop keeps the first error. A reader that ends early holds no snapshot.
+func (l *loader) stop(err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		l.corrupt("it ends too early")
+	case l.err == nil:
+		l.err = err
+	}
+}
+
+// uvarint reads a number in its shortest form.
+func (l *loader) uvarint() uint64 {
+	var n uint64
+	for shift := 0; shift < 64 && l.err == nil; shift += 7 {
+		b := l.byte()
+		if b == 0 && shift > 0 || shift == 63 && b > 1 {
+			break
+		}
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	l.corrupt("malformed number")
+	return 0
+}
+
+func (l *loader) bytes() []byte { return l.raw(l.uvarint()) }
+
+// raw reads n bytes, in pieces, because n may be a lie.
+func (l *loader) raw(n uint64) []byte {
+	const piece = 64 << 10
+	if l.err != nil {
+		return nil
+	}
+	if n <= piece {
+		b := make([]byte, n)
+		_, err := io.ReadFull(l.r, b)
+		l.stop(err)
+		return b
+	}
+	if n > math.MaxInt64 {
+		l.corrupt("impossible length")
+		return nil
+	}
+	var b bytes.Buffer
+	_, err := io.CopyN(&b, l.r, int64(n))
+	l.stop(err)
+	return bytes.Clone(b.Bytes())
+}

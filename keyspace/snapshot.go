@@ -1,0 +1,143 @@
+package keyspace
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+
+	"github.com/tidwall/btree"
+)
+
+// snapshotVersion is the first byte of a snapshot.
+const snapshotVersion = 1
+
+// hasExpiry is set in a kind's byte in a snapshot where a key has an end.
+const hasExpiry = 0x80
+
+// A snapshot is the state at one time. Its trees share what has not changed
+// since with those of the Space.
+type snapshot struct {
+	seed   [16]byte
+	seeded bool
+	trees  [Databases]*btree.BTreeG[item]
+}
+
+// Snapshot returns the state as it is now, in O(1). What it writes is a
+// function of that state alone:
+//
+//	byte    1, the version of this format
+//	byte    1 if there is a seed, else 0
+//	16 byte seed, zeros if there is none
+//	for each database that is not empty, in order:
+//	  byte    number of the database
+//	  uvarint number of keys, at least 1
+//	  for each key, in the order of its hash by the seed, then of its bytes:
+//	    byte    kind of the value; 0x80 is added if the key has an end
+//	    uvarint length of the key
+//	    bytes   key
+//	    uvarint deadline in nanoseconds of lease time      (with 0x80 only)
+//	    uvarint wall time in milliseconds since the epoch  (with 0x80 only)
+//	    value, of kind 1 (string):
+//	      uvarint length
+//	      bytes
+//	byte    255, the end
+//
+// Every uvarint is as short as it can be.
+func (s *Space) Snapshot() io.WriterTo {
+	snap := &snapshot{seed: s.seed, seeded: s.seeded}
+	for i, db := range s.dbs {
+		snap.trees[i] = db.tree.Copy()
+	}
+	return snap
+}
+
+// endOfSnapshot stands where the number of a database would.
+const endOfSnapshot = 0xff
+
+// WriteTo writes the snapshot. It may be called more than once.
+func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
+	counter := &countingWriter{to: to}
+	w := &saver{w: bufio.NewWriterSize(counter, 64<<10)}
+	w.byte(snapshotVersion)
+	if s.seeded {
+		w.byte(1)
+	} else {
+		w.byte(0)
+	}
+	w.raw(s.seed[:])
+	for i, tree := range s.trees {
+		if tree.Len() == 0 {
+			continue
+		}
+		w.byte(byte(i))
+		w.uvarint(uint64(tree.Len()))
+		tree.Scan(func(it item) bool {
+			w.entry(it.entry)
+			return w.err == nil
+		})
+	}
+	w.byte(endOfSnapshot)
+	if w.err == nil {
+		w.err = w.w.Flush()
+	}
+	return counter.n, w.err
+}
+
+// A saver writes the parts of a snapshot. The first error stays, and nothing
+// is written after it.
+type saver struct {
+	w   *bufio.Writer
+	err error
+	buf [binary.MaxVarintLen64]byte
+}
+
+func (w *saver) raw(b []byte) {
+	if w.err == nil {
+		_, w.err = w.w.Write(b)
+	}
+}
+
+func (w *saver) byte(b byte) {
+	if w.err == nil {
+		w.err = w.w.WriteByte(b)
+	}
+}
+
+func (w *saver) uvarint(n uint64) { w.raw(w.buf[:binary.PutUvarint(w.buf[:], n)]) }
+
+func (w *saver) bytes(b []byte) {
+	w.uvarint(uint64(len(b)))
+	w.raw(b)
+}
+
+func (w *saver) string(s string) {
+	w.uvarint(uint64(len(s)))
+	if w.err == nil {
+		_, w.err = w.w.WriteString(s)
+	}
+}
+
+func (w *saver) entry(e *entry) {
+	kind := byte(e.value.kind())
+	if e.isSet() {
+		kind |= hasExpiry
+	}
+	w.byte(kind)
+	w.string(e.key)
+	if e.isSet() {
+		w.uvarint(uint64(e.deadline))
+		w.uvarint(uint64(e.wall))
+	}
+	e.value.save(w)
+}
+
+type countingWriter struct {
+	to io.Writer
+	n  int64
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n, err := w.to.Write(b)
+	w.n += int64(n)
+	return n, err
+}
