@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/huddlecache/huddle/cluster/internal/founding"
 	"github.com/huddlecache/huddle/cluster/internal/gossip"
 	"github.com/huddlecache/huddle/cluster/internal/peer"
+	"github.com/huddlecache/huddle/cluster/internal/wire"
 )
 
 // How often the founding protocol looks around, while the node is in no
@@ -28,12 +31,13 @@ const (
 // found drives the founding protocol for as long as the identity lives: also a
 // node that is in a cluster must tell others how far it is.
 func (p *presence) found() {
-	began := time.Now()
+	began := p.began
 	var lastJoin, lastProbe time.Time
 	for p.ctx.Err() == nil {
 		if time.Since(lastProbe) >= probeEvery {
 			lastProbe = time.Now()
 			p.probe(began)
+			p.lookForTwin()
 		}
 		p.step(func(c *founding.Core) founding.Step { return c.Tick(p.view(c, time.Since(began))) })
 		status := p.foundingStatus()
@@ -99,10 +103,7 @@ func (p *presence) perform(e founding.Effects) {
 			"they will never become one; stop the nodes of all but one", slog.Any("clusters", e.Conflict))
 	}
 	if e.NewIdentity {
-		select {
-		case p.renewed <- "its cluster never began, and most of its founders are gone":
-		default:
-		}
+		p.end(&renewal{"its cluster never began, and most of its founders are gone"})
 	}
 }
 
@@ -269,6 +270,40 @@ func (p *presence) whoIs(addr string) string {
 		return ""
 	}
 	return id
+}
+
+// ErrTwin means that another node has this one's identity: a data directory
+// was copied, or is used by two nodes.
+var ErrTwin = errors.New("another node has the same identity: give this node a data directory of its own, empty")
+
+// twinTime is for how long a claim to this node's identity is looked into.
+const twinTime = 10 * time.Second
+
+// lookForTwin asks whoever claims this node's identity from another address
+// how long it has been there. The later of the two stops.
+func (p *presence) lookForTwin() {
+	if p.gossip == nil {
+		return
+	}
+	twin := p.gossip.Twin()
+	if twin.Last.IsZero() || time.Since(twin.Last) > twinTime {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, askTime)
+	defer cancel()
+	_, body, err := p.peer.CallAddr(ctx, twin.Peer.String(), p.id, kindAge, nil)
+	if err != nil {
+		return // it is gone, or it was another node
+	}
+	r := wire.NewReader(body)
+	if age := time.Duration(r.Uvarint()); r.Done() == nil && age > time.Since(p.began) {
+		p.end(fmt.Errorf("%s at %s: %w", p.id, twin.Peer, ErrTwin))
+	}
+}
+
+// age answers a twin: how long this node has had its identity.
+func (p *presence) age() []byte {
+	return binary.AppendUvarint(nil, uint64(time.Since(p.began)))
 }
 
 // lookUp notes what DNS says of a member's address. A name that cannot be

@@ -16,8 +16,11 @@ func (p *presence) handle(ctx context.Context, from string, kind uint8, body []b
 	if p.node.draining.Load() && p.killed.Load() {
 		return nil, peer.ErrBusy
 	}
-	if kind == kindFound {
+	switch kind {
+	case kindFound:
 		return p.asked(from, body)
+	case kindAge:
+		return p.age(), nil
 	}
 	l := p.node.current()
 	if l == nil || l.on != p {

@@ -21,6 +21,7 @@ const (
 	kindJoin    uint8 = 6 // the sender wants to be a member
 	kindLeave   uint8 = 7 // the sender wants to be one no more
 	kindStatus  uint8 = 8 // how far are you
+	kindAge     uint8 = 9 // how long have you had your identity (uvarint, nanoseconds)
 )
 
 // Statuses of an answer. All but done and lost say that nothing of this

@@ -36,8 +36,9 @@ type presence struct {
 	core     *founding.Core
 	evidence map[string]*founding.Evidence // of those whose death matters; the founding loop's own
 
-	formed  chan formation // how it came into a cluster; holds one
-	renewed chan string    // why the identity is to be given up; holds one
+	formed chan formation // how it came into a cluster; holds one
+	over   chan error     // why the identity is over: a renewal, or why the node must stop; holds one
+	began  time.Time
 }
 
 // A formation is a cluster that the node is in, and its first configuration if
@@ -57,7 +58,7 @@ const (
 func (n *Node) appear(ctx context.Context) (p *presence, err error) {
 	p = &presence{
 		node: n, evidence: map[string]*founding.Evidence{},
-		formed: make(chan formation, 1), renewed: make(chan string, 1),
+		formed: make(chan formation, 1), over: make(chan error, 1), began: time.Now(),
 	}
 	p.ctx, p.stop = context.WithCancel(ctx)
 	defer func() {
@@ -273,8 +274,8 @@ func (p *presence) awaitFormation(ctx context.Context) (formation, error) {
 	select {
 	case f := <-p.formed:
 		return f, nil
-	case reason := <-p.renewed:
-		return formation{}, &renewal{reason}
+	case reason := <-p.over:
+		return formation{}, reason
 	case <-ctx.Done():
 		return formation{}, ctx.Err()
 	}
@@ -285,8 +286,8 @@ func (p *presence) accompany(ctx context.Context, l *life) error {
 	select {
 	case reason := <-l.over:
 		return reason
-	case reason := <-p.renewed:
-		return &renewal{reason}
+	case reason := <-p.over:
+		return reason
 	case <-p.store.Failed():
 		return &diskError{p.store.Err()}
 	case <-ctx.Done():
@@ -358,6 +359,14 @@ func (p *presence) raftLayer(cluster string) raft.StreamLayer {
 		return newNowhere(p.id)
 	}
 	return p.peer.RaftLayer(cluster)
+}
+
+// end ends the identity for the first reason given.
+func (p *presence) end(reason error) {
+	select {
+	case p.over <- reason:
+	default:
+	}
 }
 
 // isCutOff reports whether the node is in a cluster with others and sees none

@@ -46,7 +46,9 @@ func scan(b []byte, format string, to ...any) bool {
 	return err == nil && n == len(to)
 }
 
-func (j *journal) Expire(_ *machine.Tx, key []byte) { j.lines = append(j.lines, "expired "+string(key)) }
+func (j *journal) Expire(_ *machine.Tx, key []byte) {
+	j.lines = append(j.lines, "expired "+string(key))
+}
 
 func (j *journal) Query(at machine.Stamp, _ []byte) []byte {
 	return fmt.Appendf(nil, "%s at %d", strings.Join(j.lines, ","), at.Lease)
