@@ -129,7 +129,7 @@ func (l *life) raise(level uint32) {
 		return
 	}
 	entry := replica.Raise{Term: reign.term, Level: level}
-	if err := l.raft.ApplyLog(raft.Log{Data: entry.Append(nil)}, enqueueTime).Error(); err == nil {
+	if _, err := l.log(entry.Append(nil)); err == nil {
 		l.node.cfg.Logger.Info("the cluster has risen to a new level", slog.Uint64("level", uint64(level)))
 	}
 }

@@ -55,6 +55,7 @@ type Config struct {
 	Drain      time.Duration // how long a closing node goes on serving while others stop sending; 0
 	RaftPace   int           // 1 to 10, multiplies Raft's time-outs; 1
 	Version    string        // release, for people
+	Snapshots  int           // entries after which a snapshot is taken; 8192
 	Level      uint32        // newest level that this release knows; Level (tests of upgrades raise it)
 
 	Features []Feature
@@ -100,6 +101,7 @@ func (c Config) complete() (Config, error) {
 	c.StateBytes = cmp.Or(c.StateBytes, 1<<30)
 	c.MaxValue = cmp.Or(c.MaxValue, 8<<20)
 	c.RaftPace = cmp.Or(c.RaftPace, 1)
+	c.Snapshots = cmp.Or(c.Snapshots, 8192)
 	c.Level = cmp.Or(c.Level, Level)
 	if c.Network == nil {
 		c.Network = HostNetwork("")
@@ -123,6 +125,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("cluster: RaftPace: %d is not 1 to 10", c.RaftPace)
 	case c.MaxValue < 1:
 		return fmt.Errorf("cluster: MaxValue: %d bytes is not a size", c.MaxValue)
+	case c.Snapshots < 8:
+		return fmt.Errorf("cluster: Snapshots: %d entries are too few", c.Snapshots)
 	case c.StateBytes < 1:
 		return fmt.Errorf("cluster: StateBytes: %d bytes is not a size", c.StateBytes)
 	}

@@ -46,6 +46,7 @@ type life struct {
 	voters   *voters
 	office   atomic.Pointer[reign]  // of this node, if it leads
 	inFlight atomic.Int64           // bytes of entries that are not applied yet
+	pending  atomic.Int64           // entries that Raft has not answered yet
 	heard    atomic.Pointer[heard]  // what the leader said last
 	keeper   atomic.Pointer[keeper] // while this node leads
 	began    time.Time
@@ -162,17 +163,23 @@ func (n *Node) raftConfig(id string) *raft.Config {
 	cfg.ElectionTimeout = n.raftTime(500 * time.Millisecond)
 	cfg.LeaderLeaseTimeout = n.raftTime(250 * time.Millisecond)
 	cfg.CommitTimeout = 50 * time.Millisecond
-	cfg.BatchApplyCh = true
-	cfg.TrailingLogs = trailingLogs
-	cfg.SnapshotThreshold = 8192
-	cfg.SnapshotInterval = 30 * time.Second
+	// Entries are handed over one by one: what is in a buffer when Raft shuts
+	// down is never answered. The proposer gathers meanwhile what comes.
+	cfg.BatchApplyCh = false
+	cfg.SnapshotThreshold = uint64(n.cfg.Snapshots)
+	cfg.TrailingLogs = cfg.SnapshotThreshold / trailingPart
+	cfg.SnapshotInterval = min(30*time.Second, time.Duration(n.cfg.Snapshots)*lookAtLog)
 	cfg.Logger = raftLogger(n.cfg.Logger)
 	return cfg
 }
 
-// trailingLogs is how many entries are kept behind a snapshot, for followers
-// that are a little late.
-const trailingLogs = 1024
+// Of the entries between two snapshots so many are kept behind the last one,
+// for followers that are a little late; and so often, per entry, the log is
+// looked at.
+const (
+	trailingPart = 8
+	lookAtLog    = 10 * time.Millisecond
+)
 
 // fsm is the replica as Raft sees it.
 type fsm struct {
@@ -227,10 +234,36 @@ func (l *life) close(isDisk bool) error {
 		l.on.store.Interrupt()
 	}
 	err := l.transport.Close()
+	l.settle()
 	shutdownErr := l.raft.Shutdown().Error()
 	l.transport.CloseStreams()
 	l.work.Wait()
 	return errors.Join(err, shutdownErr)
+}
+
+// settleTime bounds how long a life that ends waits for its entries.
+const settleTime = 2 * time.Second
+
+// settle waits until Raft has answered all entries: what is on its way to the
+// state when Raft shuts down is never answered. A leader that is cut off gives
+// up within its lease.
+func (l *life) settle() {
+	wait, cancel := context.WithTimeout(context.Background(), l.node.raftTime(settleTime))
+	defer cancel()
+	for l.pending.Load() > 0 && wait.Err() == nil {
+		l.node.pause(wait, retryWait/4)
+	}
+}
+
+// log appends an entry and waits for what the state answers.
+func (l *life) log(data []byte) (response any, err error) {
+	l.pending.Add(1)
+	defer l.pending.Add(-1)
+	future := l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
+	if err := future.Error(); err != nil {
+		return nil, err
+	}
+	return future.Response(), nil
 }
 
 // leader is the ID of the leader as this node knows it.
@@ -314,12 +347,9 @@ func (l *life) begin(ctx context.Context) bool {
 	if l.replica.Stamp().Cluster == "" {
 		entry.Founding = l.founding()
 	}
-	future := l.raft.ApplyLog(raft.Log{Data: entry.Append(nil)}, enqueueTime)
-	if future.Error() != nil {
-		return false
-	}
-	result, ok := future.Response().(replica.BeginResult)
-	if !ok || !result.Fresh {
+	response, err := l.log(entry.Append(nil))
+	result, ok := response.(replica.BeginResult)
+	if err != nil || !ok || !result.Fresh {
 		return false
 	}
 	clocks, ok := l.voters.clocks(ctx, term)
@@ -417,11 +447,11 @@ func (l *life) openOrigin(ctx context.Context) (uint64, error) {
 // grantOrigin opens an origin for a server, as the leader.
 func (l *life) grantOrigin(server string, nonce uint64) (uint64, error) {
 	entry := replica.Open{Term: l.raft.CurrentTerm(), Server: server, Nonce: nonce}
-	future := l.raft.ApplyLog(raft.Log{Data: entry.Append(nil)}, enqueueTime)
-	if err := future.Error(); err != nil {
+	response, err := l.log(entry.Append(nil))
+	if err != nil {
 		return noOrigin, fmt.Errorf("opening an origin: %w", err)
 	}
-	result, ok := future.Response().(replica.OpenResult)
+	result, ok := response.(replica.OpenResult)
 	if !ok || result.Origin == noOrigin {
 		return noOrigin, errNotMember
 	}

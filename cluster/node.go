@@ -133,11 +133,22 @@ func (n *Node) Err() error {
 	}
 }
 
+// A node that leaves in order takes at most leaveMost for it, its drain time
+// included, and closeMost to stop after that.
+const (
+	leaveMost = 20 * time.Second
+	closeMost = 3 * time.Second
+)
+
 // Close leaves the cluster in order: it stops being ready, goes on for the
 // configured drain time, moves leadership, has an ephemeral node removed, and
-// stops. What is left of that when the context ends is skipped.
+// stops. What is left of that after 20 s, or when the context ends, is
+// skipped. A disk that hangs may keep the node from stopping: then Close
+// returns an error 3 s later.
 func (n *Node) Close(ctx context.Context) error {
 	n.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, leaveMost)
+		defer cancel()
 		n.draining.Store(true)
 		if p := n.presence.Load(); p != nil {
 			p.announce()
@@ -148,9 +159,18 @@ func (n *Node) Close(ctx context.Context) error {
 		}
 		n.stop()
 	})
-	n.work.Wait()
-	n.end(nil)
-	return nil
+	stopped := make(chan struct{})
+	go func() { // ends with the node's work
+		n.work.Wait()
+		n.end(nil)
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-time.After(closeMost):
+		return errors.New("closing: the disk has not finished a write")
+	}
 }
 
 // Kill stops the node at once, as if its process had been killed.

@@ -138,10 +138,12 @@ func (p *proposer) appendEntry(batches []*proposal, ticks []chan proposed) {
 	}
 	data := work.Append(make([]byte, 0, size))
 	l.inFlight.Add(int64(len(data)))
+	l.pending.Add(1)
 	future := l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
 	l.work.Go(func() {
 		p.conclude(future, batches, ticks)
 		l.inFlight.Add(-int64(len(data)))
+		l.pending.Add(-1)
 	})
 }
 

@@ -54,6 +54,9 @@ type Pod struct {
 	dir  string
 }
 
+// Dir is where the pod keeps its state; empty if in memory.
+func (p *Pod) Dir() string { return p.dir }
+
 // New makes a cluster without pods.
 func New(t testing.TB, o Options) *Cluster {
 	t.Helper()

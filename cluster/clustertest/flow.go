@@ -35,9 +35,6 @@ func (n *Network) newFlowLocked(owner *Host, way direction) *flow {
 // fault prevents that.
 func (f *flow) sendLocked(arrive func()) {
 	at := time.Now().Add(f.net.delayLocked(f.way))
-	if last := len(f.queue) - 1; last >= 0 && at.Before(f.queue[last].at) {
-		at = f.queue[last].at
-	}
 	f.queue = append(f.queue, item{at, arrive})
 	f.net.flows[f] = struct{}{}
 	if len(f.queue) == 1 {

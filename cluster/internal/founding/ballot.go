@@ -38,13 +38,12 @@ type ballot struct {
 	self      uint64
 	promises  uint64 // known to have promised
 	dead      uint64
-	voids     uint64 // said Void last
+	voids     uint64 // said Void
 	elsewhere uint64 // said Elsewhere
 	started   uint64 // said that they have started it
 	applied   uint64 // said Applied
 	vains     uint64 // said Vain
 	refused   bool   // somebody has refused it, or knows that it is dead
-	void      bool   // this node says Void; it never takes that back
 	vain      bool   // this node says Vain
 }
 
@@ -67,8 +66,12 @@ func (b *ballot) bury(id string) bool {
 	return true
 }
 
+// void says whether this node says Void. It never takes that back, but may
+// still start the list.
+func (b *ballot) void() bool { return b.dead != 0 }
+
 // hear notes what a member has said. What it said before and has grown out
-// of may arrive late: only Void can be taken back.
+// of may arrive late, so nothing that was noted is taken back.
 func (b *ballot) hear(id string, a Answer) {
 	i := b.list.Index(id)
 	if i < 0 || a.Cluster != b.list.Cluster {
@@ -76,7 +79,6 @@ func (b *ballot) hear(id string, a Answer) {
 	}
 	member := uint64(1) << i
 	b.promises |= a.Promises & b.all()
-	b.voids &^= member
 	switch a.Stand {
 	case Promised:
 		b.promises |= member
@@ -104,15 +106,15 @@ func (b *ballot) hear(id string, a Answer) {
 // node may act on: once it has said Void, only a living member's word that it
 // has started will do.
 func (b *ballot) complete() bool {
-	return b.started != 0 || !b.void && b.promises == b.all()
+	return b.started != 0 || !b.void() && b.promises == b.all()
 }
 
 // abandoned says whether this node and every other member that lives have
-// said Void, so that nobody is left who could start the list. A Void may have
-// been taken back since: then somebody did start it, and will say so (see
-// Asked).
+// said Void, so that nobody is left who could start the list by itself. One
+// of them may have followed a member that had, and has died since: it will
+// say so (see Asked).
 func (b *ballot) abandoned() bool {
-	return b.void && b.self|b.dead|b.voids == b.all()
+	return b.void() && b.self|b.dead|b.voids == b.all()
 }
 
 // hopeless says whether those who are left are no majority of the voters.

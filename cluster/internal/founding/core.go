@@ -102,9 +102,6 @@ func (c *Core) weighBound() {
 		c.start()
 		return
 	}
-	if b.dead != 0 && !b.void {
-		b.void, c.unsaved = true, true
-	}
 	if b.refused || b.abandoned() {
 		c.phase, c.ballot, c.unsaved = looking, nil, true
 		c.stillSince = c.now
@@ -172,7 +169,7 @@ func (c *Core) stand(l List) *Answer {
 
 func (c *Core) ownStand() Stand {
 	switch {
-	case c.phase == bound && c.ballot.void:
+	case c.phase == bound && c.ballot.void():
 		return Void
 	case c.phase == bound:
 		return Promised

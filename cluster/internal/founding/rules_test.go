@@ -238,15 +238,25 @@ func TestDeadAreNeverListenedTo(t *testing.T) {
 	q := tw.homes["a"].asks[0].Question
 	tw.bury("b", "a", "a") // also where gossip says otherwise
 	b := tw.homes["b"].core
+	if got := b.Status().Seen; got != 1 {
+		t.Errorf("sees %d nodes, want itself only", got)
+	}
 	if _, err := b.Asked("a", q); !errors.Is(err, founding.ErrDead) {
 		t.Errorf("Asked = %v, want ErrDead", err)
 	}
 	if e := tw.do(tw.homes["b"], b.Admit("a", "x", founding.Append)); e.Admitted || !b.Forbids("a") {
 		t.Error("traffic of the dead is taken")
 	}
-	if got := b.Status().Seen; got != 1 {
-		t.Errorf("sees %d nodes, want itself only", got)
-	}
+
+	tw = newTown(t, 3, false, "a", "b", "c")
+	tw.tick("b")
+	tw.settleDown("a", "b", "c")
+	tw.ask("a", "b")
+	tw.bury("b", "c", "a")
+	tw.do(tw.homes["b"], tw.homes["b"].core.Answered("c", founding.Answer{
+		Cluster: tw.homes["a"].asks[0].Question.List.Cluster, Stand: founding.Started,
+	}))
+	tw.wantStarted()
 }
 
 func TestQuestionsOfStrangers(t *testing.T) {
@@ -284,7 +294,7 @@ func TestRaftTraffic(t *testing.T) {
 	tw.settleDown("a", "b", "c")
 	tw.ask("a", "b")
 	list := tw.homes["a"].asks[0].Question.List.Cluster
-	if admit("x", "other", founding.Append) || admit("x", "other", founding.Added) || admit("x", list, founding.Vote) {
+	if admit("c", "other", founding.Vote) || admit("x", "other", founding.Append) || admit("x", "other", founding.Added) || admit("x", list, founding.Vote) {
 		t.Error("a bound node takes what is not of its list")
 	}
 	tw.wantStarted()

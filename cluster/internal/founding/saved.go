@@ -11,7 +11,6 @@ import (
 const (
 	savedList    = 1 << iota // a list follows: bound to it, or started it
 	savedStarted             // has started it
-	savedVoid                // has said Void of it
 	savedJoined              // in a cluster that a leader has added it to
 	savedApplied             // a leader's entry has been applied
 )
@@ -20,18 +19,17 @@ const (
 //
 //	saved    = version byte (1), flags byte,
 //	           [list, dead uvarint]     if flags has 1
-//	           [cluster string]         if flags has 8
+//	           [cluster string]         if flags has 4
 //	           count uvarint, count × answered
 //	answered = proposer string, number uvarint
 //
-// Flags: 1 a list, bound to it or (2) started; 4 void was said of it; 8 in a
-// cluster without a list; 16 a leader's entry is applied. Bit i of dead: the
-// list's member i has been called dead. Answered are, in ascending order, the
-// proposers and the highest numbers of their lists that were answered; all
-// but the list above were refused or are dead.
+// Flags: 1 a list, bound to it or (2) started; 4 in a cluster without a list;
+// 8 a leader's entry is applied. Bit i of dead: the list's member i has been
+// called dead, so that void is said of the list. Answered are, in ascending
+// order, the proposers and the highest numbers of their lists that were
+// answered; all but the list above were refused or are dead.
 func (c *Core) appendSaved(b []byte) []byte {
 	flags := flag(c.ballot != nil, savedList) | flag(c.phase == started, savedStarted) |
-		flag(c.ballot != nil && c.ballot.void, savedVoid) |
 		flag(c.phase == joined, savedJoined) | flag(c.applied, savedApplied)
 	b = append(b, version, flags)
 	if c.ballot != nil {
@@ -90,7 +88,6 @@ func (c *Core) restoreBallot(l List, dead uint64, flags byte) error {
 		return fmt.Errorf("list of another identity: %w", ErrNotMember)
 	}
 	c.phase, c.ballot = bound, newBallot(l, c.cfg.Self.ID)
-	c.ballot.void = flags&savedVoid != 0
 	for i, m := range l.Members {
 		if dead&(1<<i) != 0 {
 			c.bury(m.ID)

@@ -146,6 +146,75 @@ func TestAppliedEntryIsNeverGivenUp(t *testing.T) {
 	}
 }
 
+// A living node that is in the cluster without being a founder was added by a
+// leader, so what the leader decided may live.
+func TestJoinedNodeKeepsACluster(t *testing.T) {
+	tw := newTown(t, 2, false, "a", "b", "c")
+	tw.tick("b")
+	tw.settleDown("a", "b")
+	tw.talk("a", "b")
+	tw.do(tw.homes["c"], tw.homes["c"].core.Admit("b", tw.homes["a"].started, founding.Added))
+	tw.bury("a", "b", "c")
+	if a := tw.homes["a"]; a.left || !a.core.Status().NeedsRecover {
+		t.Errorf("gives up = %v, status %+v", a.left, a.core.Status())
+	}
+	tw.bury("a", "c")
+	if !tw.homes["a"].left {
+		t.Error("does not give up when nobody else lives")
+	}
+}
+
+// A founder that was free again and is in another cluster now is as lost to
+// the list as a dead one.
+func TestFounderElsewhereIsLost(t *testing.T) {
+	tw := newTown(t, 3, false, "a", "b", "c")
+	tw.tick("b")
+	tw.settleDown("a", "b", "c")
+	tw.talk("a", "b")
+	tw.do(tw.homes["a"], tw.homes["a"].core.Answered("c", founding.Answer{
+		Cluster: tw.homes["a"].asks[0].Question.List.Cluster, Stand: founding.Promised,
+	}))
+	tw.wantStarted("a")
+	tw.do(tw.homes["c"], tw.homes["c"].core.Admit("x", "other", founding.Append))
+	tw.tick("a", "b", "c")
+	if tw.homes["a"].left {
+		t.Error("gives up while b lives")
+	}
+	tw.bury("a", "b", "c")
+	if !tw.homes["a"].left {
+		t.Error("does not give up alone")
+	}
+}
+
+// Whoever knows of no death is not free because others say void: it may be
+// the one that starts the list.
+func TestOthersVoidDoesNotFree(t *testing.T) {
+	tw := newTown(t, 3, false, "a", "b", "c")
+	tw.settleDown("a", "b", "c")
+	for _, id := range []string{"b", "c"} {
+		tw.wantFree("a", false)
+		tw.do(tw.homes["a"], tw.homes["a"].core.Answered(id, founding.Answer{
+			Cluster: tw.homes["a"].asks[0].Question.List.Cluster, Stand: founding.Void,
+		}))
+	}
+	tw.wantFree("a", false)
+	tw.wantStarted("a")
+}
+
+func TestAppliedIsOnDisk(t *testing.T) {
+	tw := newTown(t, 2, true, "a", "b")
+	tw.tick("b")
+	tw.settleDown("a", "b")
+	q := tw.homes["a"].asks[0].Question
+	tw.talk("a", "b")
+	tw.do(tw.homes["b"], tw.homes["b"].core.Applied())
+	tw.restart("b")
+	if e := tw.tick("b"); e.Bootstrap == nil {
+		t.Error("a started list is not started after a restart")
+	}
+	tw.wantStand(tw.question("a", "b", q), founding.Applied)
+}
+
 // Those who are left give up together, each when all others have said that
 // they hold nothing.
 func TestGivingUpWaitsForAllWhoLive(t *testing.T) {

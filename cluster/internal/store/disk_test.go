@@ -286,7 +286,7 @@ func TestDamageIsAClearError(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openDisk(t, dir, store.Config{})
+			s := openDisk(t, dir, store.Config{NoSync: true})
 			fill(t, s.Logs(), 1, 300)
 			if err := s.Stable().SetUint64(termKey, 9); err != nil {
 				t.Fatal(err)

@@ -4,12 +4,7 @@ import "github.com/hashicorp/raft"
 
 // What the tests see of the inside.
 
-var (
-	NewID    = newID
-	ErrMidst = errMiddle
-)
-
-const IDLength = idLength
+func NewID() string { return newID() }
 
 func NewMemoryLog() raft.LogStore { return &memoryLog{} }
 
@@ -49,7 +44,7 @@ func AppendSlot(number uint64, values map[string]string) ([]byte, error) {
 
 func ParseSlot(b []byte) (uint64, map[string]string, error) { return parseSlot(b) }
 
-// CacheBytesHeld and CacheEntriesHeld say what is in the cache.
+// CacheHeld says what is in the cache.
 func (s *Store) CacheHeld() (entries int, bytes int64) {
 	l := s.current().logs
 	l.mu.RLock()

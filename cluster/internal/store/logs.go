@@ -187,8 +187,8 @@ func (l *logs) record(entries []*raft.Log) (full bool) {
 
 var errMiddle = errors.New("the range is neither the beginning nor the end of the log")
 
-// DeleteRange deletes entries from to to, both included, at the beginning or at the end of
-// the log. Parts of the range that the log does not hold are no error.
+// DeleteRange deletes entries at the beginning or at the end of the log, both
+// bounds included. Parts of the range that the log does not hold are no error.
 func (l *logs) DeleteRange(from, to uint64) error {
 	if err := l.health.refuse(); err != nil {
 		return fmt.Errorf("deleting log entries %d to %d: %w", from, to, err)

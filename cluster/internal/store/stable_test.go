@@ -100,7 +100,7 @@ func TestTermThatCannotBeSavedHoldsItsCaller(t *testing.T) {
 	})
 }
 
-// vote opens dir, reads the term, and closes it again.
+// readTerm opens dir, reads the term, and closes it again.
 func readTerm(t *testing.T, dir string) uint64 {
 	t.Helper()
 	s := openDisk(t, dir, store.Config{})
