@@ -1,0 +1,301 @@
+package redis
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/huddlecache/huddle/keyspace"
+	"github.com/huddlecache/huddle/server/resp"
+)
+
+// A command is answered here, without the log.
+type command struct {
+	name   string // in lower case; that of a subcommand is like client|list
+	arity  int    // as in keyspace.Command
+	anyone bool   // answered also before the password was said
+	run    func(c *conn, args [][]byte)
+	subs   map[string]*command // nil where the second argument names none
+}
+
+func (c *command) accepts(args int) bool {
+	return args == c.arity || c.arity < 0 && args >= -c.arity
+}
+
+// ownCommands returns the table of the commands that are answered here.
+func ownCommands() map[string]*command {
+	noCluster := func(c *conn, _ [][]byte) { c.fail(errNoCluster) }
+	return table(
+		command{name: "acl", arity: -2, subs: table(
+			command{name: "acl|whoami", arity: 2, run: func(c *conn, _ [][]byte) { c.bulk(user) }},
+		)},
+		command{name: "asking", arity: 1, run: noCluster},
+		command{name: "auth", arity: -2, anyone: true, run: (*conn).auth},
+		command{name: "client", arity: -2, subs: clientCommands()},
+		command{name: "cluster", arity: -2, run: noCluster},
+		command{name: "command", arity: -1, run: (*conn).commandAll, subs: table(
+			command{name: "command|count", arity: 2, run: (*conn).commandCount},
+			command{name: "command|docs", arity: -2, run: (*conn).commandDocs},
+			command{name: "command|getkeys", arity: -4, run: (*conn).commandGetKeys},
+			command{name: "command|help", arity: 2, run: help("COMMAND",
+				"(no subcommand)", "Return details about all commands.",
+				"COUNT", "Return the number of commands.",
+				"DOCS [<command-name> ...]", "Return documentation details about commands.",
+				"GETKEYS <full-command>", "Return the keys from a full command.",
+				"INFO [<command-name> ...]", "Return details about commands.",
+				"LIST [FILTERBY PATTERN <pattern>]", "Return the names of commands.",
+			)},
+			command{name: "command|info", arity: -2, run: (*conn).commandInfo},
+			command{name: "command|list", arity: -2, run: (*conn).commandList},
+		)},
+		command{name: "config", arity: -2, subs: table(
+			command{name: "config|get", arity: -3, run: (*conn).configGet},
+			command{name: "config|help", arity: 2, run: help("CONFIG",
+				"GET <pattern>", "Return parameters matching the glob-like <pattern> and their values.",
+				"SET <directive> <value>", "Accept the value that <directive> has, and no other.",
+				"RESETSTAT", "Do nothing: counters of a node are never reset.",
+			)},
+			command{name: "config|resetstat", arity: 2, run: func(c *conn, _ [][]byte) { c.ok() }},
+			command{name: "config|set", arity: -4, run: (*conn).configSet},
+		)},
+		command{name: "echo", arity: 2, run: func(c *conn, args [][]byte) { c.out = resp.AppendBulk(c.out, args[1]) }},
+		command{name: "hello", arity: -1, anyone: true, run: (*conn).hello},
+		command{name: "idem", arity: -3, run: (*conn).refuseIdem},
+		command{name: "info", arity: -1, run: (*conn).info},
+		command{name: "ping", arity: -1, run: (*conn).ping},
+		command{name: "quit", arity: -1, anyone: true, run: (*conn).quit},
+		command{name: "readonly", arity: 1, run: noCluster},
+		command{name: "readwrite", arity: 1, run: noCluster},
+		command{name: "reset", arity: 1, anyone: true, run: (*conn).reset},
+		command{name: "role", arity: 1, run: (*conn).role},
+		command{name: "select", arity: 2, run: (*conn).choose},
+		command{name: "sentinel", arity: -2, subs: table(
+			command{name: "sentinel|get-master-addr-by-name", arity: 3, run: (*conn).masterAddr},
+		)},
+		command{name: "wait", arity: 3, run: (*conn).wait},
+	)
+}
+
+// table makes a table of commands, by the last part of their names.
+func table(commands ...command) map[string]*command {
+	t := make(map[string]*command, len(commands))
+	for i := range commands {
+		cmd := &commands[i]
+		_, sub, isSub := strings.Cut(cmd.name, "|")
+		if !isSub {
+			sub = cmd.name
+		}
+		t[sub] = cmd
+	}
+	return t
+}
+
+// find looks a command up, its name in any case.
+func find(table map[string]*command, name []byte) (*command, bool) {
+	var buf [32]byte
+	if len(name) > len(buf) {
+		return nil, false
+	}
+	for i, b := range name {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		buf[i] = b
+	}
+	cmd, found := table[string(buf[:len(name)])]
+	return cmd, found
+}
+
+// isWord reports whether arg is word, in any case.
+func isWord(arg []byte, word string) bool {
+	return len(arg) == len(word) && strings.EqualFold(string(arg), word)
+}
+
+// help answers with subcommands, each followed by what it does.
+func help(name string, lines ...string) func(*conn, [][]byte) {
+	return func(c *conn, _ [][]byte) {
+		c.out = resp.AppendArray(c.out, len(lines)+3)
+		c.out = resp.AppendSimple(c.out, name+" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
+		for i, line := range lines {
+			c.out = resp.AppendSimple(c.out, strings.Repeat("    ", i%2)+line)
+		}
+		c.out = resp.AppendSimple(c.out, "HELP")
+		c.out = resp.AppendSimple(c.out, "    Print this help.")
+	}
+}
+
+// An entry is what COMMAND tells of a command, of whichever table.
+type entry struct {
+	name              string
+	arity             int
+	flags             []string
+	first, last, step int
+
+	group, since, summary string
+}
+
+// lookupEntry finds a command of either table; a subcommand is client|list.
+func (s *Server) lookupEntry(name []byte) (entry, bool) {
+	if k, found := keyspace.Lookup(name); found {
+		return keyspaceEntry(k), true
+	}
+	parent, sub, isSub := strings.Cut(string(name), "|")
+	cmd, found := find(s.commands, []byte(parent))
+	if found && isSub {
+		cmd, found = find(cmd.subs, []byte(sub))
+	}
+	if !found {
+		return entry{}, false
+	}
+	return ownEntry(cmd), true
+}
+
+// entries returns all commands, by name.
+func (s *Server) entries() []entry {
+	var all []entry
+	for _, k := range keyspace.Commands() {
+		all = append(all, keyspaceEntry(k))
+	}
+	for _, cmd := range s.commands {
+		all = append(all, ownEntry(cmd))
+	}
+	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+func keyspaceEntry(k *keyspace.Command) entry {
+	return entry{
+		name: k.Name, arity: k.Arity, flags: k.Flags,
+		first: k.FirstKey, last: k.LastKey, step: k.Step,
+		group: k.Group, since: k.Since, summary: k.Summary,
+	}
+}
+
+func ownEntry(cmd *command) entry {
+	e := entry{name: cmd.name, arity: cmd.arity, flags: []string{"noscript", "loading", "stale"}, group: "connection"}
+	if cmd.anyone {
+		e.flags = append(e.flags, "no_auth")
+	}
+	return e
+}
+
+// append appends an entry in the shape of COMMAND INFO.
+func (e entry) append(dst []byte, proto int) []byte {
+	dst = resp.AppendArray(dst, 10)
+	dst = resp.AppendBulk(dst, e.name)
+	dst = resp.AppendInt(dst, int64(e.arity))
+	dst = resp.AppendSet(dst, proto, len(e.flags))
+	for _, flag := range e.flags {
+		dst = resp.AppendSimple(dst, flag)
+	}
+	for _, n := range []int{e.first, e.last, e.step} {
+		dst = resp.AppendInt(dst, int64(n))
+	}
+	for range 4 { // ACL categories, tips, key specifications, subcommands
+		dst = resp.AppendSet(dst, proto, 0)
+	}
+	return dst
+}
+
+func (c *conn) commandAll([][]byte) {
+	all := c.server.entries()
+	c.out = resp.AppendArray(c.out, len(all))
+	for _, e := range all {
+		c.out = e.append(c.out, c.proto)
+	}
+}
+
+func (c *conn) commandCount([][]byte) {
+	c.out = resp.AppendInt(c.out, int64(len(c.server.entries())))
+}
+
+func (c *conn) commandInfo(args [][]byte) {
+	if len(args) == 2 {
+		c.commandAll(args)
+		return
+	}
+	c.out = resp.AppendArray(c.out, len(args)-2)
+	for _, name := range args[2:] {
+		if e, found := c.server.lookupEntry(name); found {
+			c.out = e.append(c.out, c.proto)
+		} else {
+			c.out = resp.AppendNull(c.out, c.proto)
+		}
+	}
+}
+
+func (c *conn) commandDocs(args [][]byte) {
+	entries := c.server.entries()
+	if len(args) > 2 {
+		entries = entries[:0]
+		for _, name := range args[2:] {
+			if e, found := c.server.lookupEntry(name); found {
+				entries = append(entries, e)
+			}
+		}
+	}
+	c.out = resp.AppendMap(c.out, c.proto, len(entries))
+	for _, e := range entries {
+		c.out = resp.AppendBulk(c.out, e.name)
+		c.out = resp.AppendMap(c.out, c.proto, 3)
+		for _, s := range []string{"summary", e.summary, "since", e.since, "group", e.group} {
+			c.out = resp.AppendBulk(c.out, s)
+		}
+	}
+}
+
+func (c *conn) commandList(args [][]byte) {
+	pattern := "*"
+	switch {
+	case len(args) == 2:
+	case len(args) == 5 && isWord(args[2], "filterby") && isWord(args[3], "pattern"):
+		pattern = strings.ToLower(string(args[4]))
+	default:
+		c.fail(errSyntax)
+		return
+	}
+	var names []string
+	for _, e := range c.server.entries() {
+		if matched, err := path.Match(pattern, e.name); matched && err == nil {
+			names = append(names, e.name)
+		}
+	}
+	c.out = resp.AppendArray(c.out, len(names))
+	for _, name := range names {
+		c.out = resp.AppendBulk(c.out, name)
+	}
+}
+
+func (c *conn) commandGetKeys(args [][]byte) {
+	args = args[2:]
+	e, found := c.server.lookupEntry(args[0])
+	switch {
+	case !found:
+		c.fail("ERR Invalid command specified")
+		return
+	case len(args) != e.arity && (e.arity > 0 || len(args) < -e.arity):
+		c.fail("ERR Invalid number of arguments specified for command")
+		return
+	}
+	first, last, step := e.first, e.last, e.step
+	if strings.HasPrefix(e.name, "eval") {
+		n, err := strconv.Atoi(string(args[2]))
+		if err != nil || n < 0 || n > len(args)-3 {
+			c.fail("ERR Invalid arguments specified for command")
+			return
+		}
+		first, last, step = 3, 2+n, 1
+	}
+	if last < 0 {
+		last += len(args)
+	}
+	if step == 0 || last < first {
+		c.fail("ERR The command has no key arguments")
+		return
+	}
+	c.out = resp.AppendArray(c.out, (last-first)/step+1)
+	for i := first; i <= last; i += step {
+		c.out = resp.AppendBulk(c.out, args[i])
+	}
+}
