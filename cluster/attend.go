@@ -50,6 +50,7 @@ func (l *life) attend(ctx context.Context) {
 		case <-l.full:
 			l.compact()
 		case <-ticker.C:
+			l.hasCaughtUp()
 		}
 		if stalled := l.on.store.Stalled(); stalled > l.node.raftTime(hangTime) {
 			l.end(&diskError{fmt.Errorf("the disk has not finished a write for %s", stalled.Round(time.Second))})

@@ -77,15 +77,22 @@ func (p *presence) foundingStatus() founding.Status {
 // step lets the core take one event, and does what follows from it. What must
 // be kept is on disk before anything else is done.
 func (p *presence) step(event func(*founding.Core) founding.Step) founding.Effects {
-	p.mu.Lock()
-	effects, err := event(p.core).After(func(state []byte) error { return p.store.Save(savedFounding, state) })
-	p.mu.Unlock()
+	effects, err := p.take(event)
 	if err != nil {
 		p.node.cfg.Logger.Error("founding cannot go on", slog.Any("error", err))
 		return founding.Effects{}
 	}
 	p.perform(effects)
 	return effects
+}
+
+func (p *presence) take(event func(*founding.Core) founding.Step) (founding.Effects, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.core == nil {
+		return founding.Effects{}, nil // another node was quicker than this one is open
+	}
+	return event(p.core).After(func(state []byte) error { return p.store.Save(savedFounding, state) })
 }
 
 func (p *presence) perform(e founding.Effects) {
@@ -137,6 +144,9 @@ func (p *presence) put(ask founding.Ask) {
 	ctx, cancel := context.WithTimeout(p.ctx, askTime)
 	defer cancel()
 	body, err := p.peer.Call(ctx, ask.To, peer.Small, kindFound, founding.AppendQuestion(nil, ask.Question))
+	if remote, isRemote := errors.AsType[*peer.RemoteError](err); isRemote && remote.Text == founding.ErrDead.Error() {
+		p.end(&renewal{"the others have called it dead"})
+	}
 	if err != nil {
 		return
 	}
@@ -170,7 +180,9 @@ func (p *presence) asked(from string, body []byte) ([]byte, error) {
 
 // acceptRaft decides about a Raft connection of another node.
 func (p *presence) acceptRaft(from, cluster string) error {
-	effects := p.step(func(c *founding.Core) founding.Step { return c.Admit(from, cluster, founding.Append) })
+	// The connection may carry a request for a vote, which binds nobody: a
+	// free node is bound by the answer that it was added, and by that alone.
+	effects := p.step(func(c *founding.Core) founding.Step { return c.Admit(from, cluster, founding.Vote) })
 	if !effects.Admitted {
 		return errElsewhere
 	}
@@ -198,9 +210,21 @@ func (p *presence) view(c *founding.Core, now time.Duration) founding.View {
 	for _, m := range c.Watch() {
 		if e := p.evidence[m.ID]; e != nil && e.Dead() {
 			v.Dead = append(v.Dead, m.ID)
+			p.cut()
 		}
 	}
 	return v
+}
+
+// errCut ends a life, whose connections to a node that was called dead must
+// not be used again, and begins the next.
+var errCut = errors.New("closing the connections of a node that is dead")
+
+// cut closes all connections of Raft.
+func (p *presence) cut() {
+	if l := p.node.current(); l != nil && l.on == p {
+		l.end(errCut)
+	}
 }
 
 func founder(m gossip.Member) founding.Member {

@@ -93,7 +93,7 @@ func (l *life) answerOpen(from string, body []byte) ([]byte, error) {
 	if l.reigning() == nil {
 		return []byte{statusNotLeader}, nil
 	}
-	id, err := l.grantOrigin(from, m.nonce)
+	id, err := l.grantOrigin(from, m)
 	switch {
 	case errors.Is(err, errNotMember):
 		return []byte{statusNotMember}, nil

@@ -50,6 +50,8 @@ type life struct {
 	heard    atomic.Pointer[heard]  // what the leader said last
 	keeper   atomic.Pointer[keeper] // while this node leads
 	began    time.Time
+	tenure   atomic.Pointer[tenure]
+	caughtUp atomic.Bool
 
 	opening  chan struct{} // holds a token while nobody asks for an origin
 	originID atomic.Uint64
@@ -93,6 +95,8 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 		return nil, err
 	}
 	l.work.Go(func() { l.proposer.run(ctx) })
+	l.work.Go(func() { l.watchLeader(ctx) })
+	l.work.Go(func() { l.introduce(ctx) })
 	l.work.Go(func() { l.rounds.run(ctx) })
 	l.work.Go(func() { l.govern(ctx, notify) })
 	l.work.Go(func() { l.attend(ctx) })
@@ -272,6 +276,68 @@ func (l *life) leader() (id string, found bool) {
 	return string(leader), leader != ""
 }
 
+// A tenure is the time in which this node takes another one for the leader.
+type tenure struct {
+	leader string
+	ctx    context.Context // ends with the tenure
+}
+
+// watchLeader ends what was asked of a leader once it is one no more: it may
+// never answer.
+func (l *life) watchLeader(ctx context.Context) {
+	changes := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(changes, false, func(o *raft.Observation) bool {
+		_, isLeader := o.Data.(raft.LeaderObservation)
+		return isLeader
+	})
+	l.raft.RegisterObserver(observer)
+	defer l.raft.DeregisterObserver(observer)
+	for ctx.Err() == nil {
+		l.serveUnder(ctx, changes)
+	}
+}
+
+// serveUnder keeps one tenure, until the leader changes or the life ends.
+func (l *life) serveUnder(ctx context.Context, changes <-chan raft.Observation) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	leader, _ := l.leader()
+	l.tenure.Store(&tenure{leader, ctx})
+	select {
+	case <-changes:
+	case <-ctx.Done():
+	}
+}
+
+// under returns a context that also ends when the leader is another one.
+func (l *life) under(ctx context.Context, leader string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	t := l.tenure.Load()
+	if t == nil || t.leader != leader {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(t.ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// hasCaughtUp reports whether the node has once applied all that its leader
+// had committed: before that its state is no answer.
+func (l *life) hasCaughtUp() bool {
+	if l.caughtUp.Load() {
+		return true
+	}
+	_, found := l.leader()
+	commit := l.raft.CommitIndex()
+	isLate := !found || commit == 0 || l.raft.AppliedIndex() < commit || l.replica.Stamp().Cluster == ""
+	if !isLate {
+		l.caughtUp.Store(true)
+	}
+	return !isLate
+}
+
 // configuration is the latest configuration, committed or not.
 func (l *life) configuration() raft.Configuration {
 	// This future is always done.
@@ -345,7 +411,11 @@ func (l *life) begin(ctx context.Context) bool {
 	term := l.raft.CurrentTerm()
 	entry := replica.Begin{Term: term}
 	if l.replica.Stamp().Cluster == "" {
-		entry.Founding = l.founding()
+		clocks, ok := l.voters.clocks(ctx, term)
+		if !ok {
+			return false
+		}
+		entry.Founding = l.founding(lowerMedian(clocks))
 	}
 	response, err := l.log(entry.Append(nil))
 	result, ok := response.(replica.BeginResult)
@@ -361,8 +431,8 @@ func (l *life) begin(ctx context.Context) bool {
 }
 
 // founding is what a new cluster is given.
-func (l *life) founding() *replica.Founding {
-	f := &replica.Founding{Cluster: l.cluster, Wall: l.node.ownWall(), Level: lowestLevel}
+func (l *life) founding(wall time.Duration) *replica.Founding {
+	f := &replica.Founding{Cluster: l.cluster, Wall: wall, Level: lowestLevel}
 	f.Number = uint64(max(f.Wall/time.Microsecond, 0))
 	rand.Read(f.Seed[:])
 	return f
@@ -418,6 +488,17 @@ func (l *life) origin(ctx context.Context) (uint64, error) {
 	return id, err
 }
 
+// introduce asks for an origin before there is a command to send: with it the
+// leader learns whether this node keeps its state.
+func (l *life) introduce(ctx context.Context) {
+	for ctx.Err() == nil {
+		if _, err := l.origin(ctx); err == nil {
+			return
+		}
+		l.node.pause(ctx, time.Second)
+	}
+}
+
 // dropOrigin forgets an origin that is closed. The next one is asked for as a
 // new one.
 func (l *life) dropOrigin(id uint64) {
@@ -433,10 +514,10 @@ func (l *life) openOrigin(ctx context.Context) (uint64, error) {
 	if !found {
 		return noOrigin, machine.ErrNoQuorum
 	}
+	m := openRequest{l.cluster, l.nonce.Load(), l.on.store.Durable()}
 	if leader == l.id {
-		return l.grantOrigin(l.id, l.nonce.Load())
+		return l.grantOrigin(l.id, m)
 	}
-	m := openRequest{l.cluster, l.nonce.Load()}
 	body, err := l.ask(ctx, leader, peer.Small, kindOpen, m.append(nil))
 	if err != nil {
 		return noOrigin, err
@@ -445,8 +526,8 @@ func (l *life) openOrigin(ctx context.Context) (uint64, error) {
 }
 
 // grantOrigin opens an origin for a server, as the leader.
-func (l *life) grantOrigin(server string, nonce uint64) (uint64, error) {
-	entry := replica.Open{Term: l.raft.CurrentTerm(), Server: server, Nonce: nonce}
+func (l *life) grantOrigin(server string, m openRequest) (uint64, error) {
+	entry := replica.Open{Term: l.raft.CurrentTerm(), Server: server, Nonce: m.nonce, Durable: m.isDurable}
 	response, err := l.log(entry.Append(nil))
 	if err != nil {
 		return noOrigin, fmt.Errorf("opening an origin: %w", err)
@@ -543,5 +624,5 @@ func (l *life) isSettled() bool {
 			healthy++
 		}
 	}
-	return voters > 0 && healthy == voters && voters >= founding.Voters(living, l.node.cfg.Voters, 1)
+	return voters > 0 && healthy == voters && voters >= founding.Voters(living, l.node.cfg.Voters, l.node.cfg.Expect)
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/huddlecache/huddle/cluster/internal/founding"
 	"github.com/huddlecache/huddle/cluster/internal/gossip"
+	"github.com/huddlecache/huddle/cluster/machine"
 )
 
 // How a leader judges the members. A server has failed only if gossip says so
@@ -153,7 +155,8 @@ func (k *keeper) hasFailed(id string) bool {
 func (k *keeper) mayRemove(id string) bool {
 	m, found := k.life.on.find(id)
 	if !found {
-		return false // it may be a durable one that this node has never seen
+		isDurable, known := k.life.replica.IsDurable(id)
+		return known && !isDurable
 	}
 	if !m.Flags.Has(gossip.Durable) {
 		return true
@@ -255,7 +258,7 @@ func (k *keeper) CalculatePromotionsAndDemotions(_ *autopilot.Config, s *autopil
 			candidates = append(candidates, id)
 		}
 	}
-	want := founding.Voters(living, k.life.node.cfg.Voters, 1)
+	want := founding.Voters(living, k.life.node.cfg.Voters, k.life.node.cfg.Expect)
 	slices.Sort(candidates)
 	if missing := want - len(voters); missing > 0 {
 		changes.Promotions = candidates[:min(missing, len(candidates))]
@@ -419,7 +422,7 @@ func (l *life) leave(ctx context.Context) {
 			if !l.hasOtherVoter() {
 				return
 			}
-			if err := l.raft.LeadershipTransfer().Error(); err != nil {
+			if err := l.abdicate(ctx); err != nil {
 				l.node.cfg.Logger.Debug("moving leadership", slog.Any("error", err))
 			}
 		case l.on.store.Durable():
@@ -434,6 +437,26 @@ func (l *life) leave(ctx context.Context) {
 	}
 }
 
+// abdicate moves the leadership to the voter that is furthest on, of those
+// that answer and stay.
+func (l *life) abdicate(ctx context.Context) error {
+	progress := l.survey(ctx)
+	var heir raft.Server
+	var last uint64
+	for _, s := range l.configuration().Servers {
+		a, answers := progress[string(s.ID)]
+		m, found := l.on.find(string(s.ID))
+		isLeaving := !found || m.Flags.Has(gossip.Leaving)
+		if s.Suffrage == raft.Voter && string(s.ID) != l.id && answers && !isLeaving && a.last >= last {
+			heir, last = s, a.last
+		}
+	}
+	if heir.ID == "" {
+		return errors.New("no other voter answers")
+	}
+	return l.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error()
+}
+
 func (l *life) hasOtherVoter() bool {
 	return slices.ContainsFunc(l.configuration().Servers, func(s raft.Server) bool {
 		return s.Suffrage == raft.Voter && string(s.ID) != l.id
@@ -444,7 +467,7 @@ func (l *life) hasOtherVoter() bool {
 func (n *Node) Forget(ctx context.Context, id string) error {
 	l := n.current()
 	if l == nil {
-		return fmt.Errorf("forgetting %s: this node is in no cluster", id)
+		return fmt.Errorf("forgetting %s: %w", id, machine.ErrLoading)
 	}
 	isMember := slices.ContainsFunc(l.configuration().Servers, func(s raft.Server) bool { return string(s.ID) == id })
 	if !isMember {
@@ -452,7 +475,7 @@ func (n *Node) Forget(ctx context.Context, id string) error {
 	}
 	leader, found := l.leader()
 	if !found {
-		return fmt.Errorf("forgetting %s: there is no leader; see huddle status", id)
+		return fmt.Errorf("forgetting %s: %w", id, machine.ErrNoQuorum)
 	}
 	var a joinAnswer
 	var err error
@@ -465,7 +488,7 @@ func (n *Node) Forget(ctx context.Context, id string) error {
 		return fmt.Errorf("forgetting %s: asking the leader: %w", id, err)
 	}
 	if a.status != statusDone {
-		return fmt.Errorf("forgetting %s: %s", id, strings.TrimSpace(a.value))
+		return fmt.Errorf("forgetting %s: %w: %s", id, ErrRefused, strings.TrimSpace(a.value))
 	}
 	return nil
 }

@@ -206,20 +206,22 @@ func parseConfirmAnswer(body []byte) (m confirmAnswer, err error) {
 
 // openRequest asks for an origin; the answer is a status and the origin.
 //
-//	cluster string, nonce 8 bytes
+//	cluster string, nonce 8 bytes, durable 1 byte
 //	status 1 byte, origin uvarint
 type openRequest struct {
-	cluster string
-	nonce   uint64
+	cluster   string
+	nonce     uint64
+	isDurable bool
 }
 
 func (m *openRequest) append(b []byte) []byte {
-	return binary.BigEndian.AppendUint64(wire.AppendString(b, m.cluster), m.nonce)
+	b = binary.BigEndian.AppendUint64(wire.AppendString(b, m.cluster), m.nonce)
+	return wire.AppendBool(b, m.isDurable)
 }
 
 func parseOpen(body []byte) (m openRequest, err error) {
 	r := wire.NewReader(body)
-	m.cluster, m.nonce = r.String(), r.Uint64()
+	m.cluster, m.nonce, m.isDurable = r.String(), r.Uint64(), r.Bool()
 	return m, r.Done()
 }
 
@@ -236,18 +238,13 @@ type joinRequest struct {
 }
 
 func (m *joinRequest) append(b []byte) []byte {
-	b = wire.AppendString(b, m.cluster)
-	if m.isNew {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
+	b = wire.AppendBool(wire.AppendString(b, m.cluster), m.isNew)
 	return wire.AppendString(b, m.target)
 }
 
 func parseJoin(body []byte) (m joinRequest, err error) {
 	r := wire.NewReader(body)
-	m.cluster, m.isNew, m.target = r.String(), r.Byte() == 1, r.String()
+	m.cluster, m.isNew, m.target = r.String(), r.Bool(), r.String()
 	return m, r.Done()
 }
 
@@ -286,16 +283,12 @@ func (m *statusAnswer) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.last)
 	b = binary.AppendUvarint(b, m.applied)
 	b = binary.AppendUvarint(b, uint64(m.contact))
-	b = wire.AppendString(b, m.leader)
-	if m.quorum {
-		return append(b, 1)
-	}
-	return append(b, 0)
+	return wire.AppendBool(wire.AppendString(b, m.leader), m.quorum)
 }
 
 func parseStatus(body []byte) (m statusAnswer, err error) {
 	r := wire.NewReader(body)
 	m.cluster, m.lastTerm, m.last, m.applied = r.String(), r.Uvarint(), r.Uvarint(), r.Uvarint()
-	m.contact, m.leader, m.quorum = time.Duration(r.Uvarint()), r.String(), r.Byte() == 1
+	m.contact, m.leader, m.quorum = time.Duration(r.Uvarint()), r.String(), r.Bool()
 	return m, r.Done()
 }

@@ -305,8 +305,23 @@ func (f featureLog) Do(ctx context.Context, items ...machine.Item) ([]machine.Re
 	if c.size > batchSize {
 		lane = f.node.lanes[replica.LaneLarge]
 	}
-	err := lane.do(ctx, c)
-	return c.replies, c.stamp, err
+	if err := lane.do(ctx, c); err != nil {
+		return nil, c.stamp, err
+	}
+	if rest := items[min(len(c.replies), len(items)):]; len(rest) > 0 {
+		return f.readRest(ctx, c, rest)
+	}
+	return c.replies, c.stamp, nil
+}
+
+// readRest asks the queries behind the commands for which the answer to these
+// had no room.
+func (f featureLog) readRest(ctx context.Context, c *call, rest []machine.Item) ([]machine.Reply, machine.Stamp, error) {
+	replies, stamp, err := f.read(ctx, rest)
+	for len(replies) < len(rest) {
+		replies = append(replies, machine.Reply{Err: err})
+	}
+	return append(c.replies, replies...), stamp, nil
 }
 
 func (f featureLog) queries(items []machine.Item) []replica.Query {
@@ -328,8 +343,10 @@ func (f featureLog) read(ctx context.Context, items []machine.Item) ([]machine.R
 	if len(items) == 0 {
 		return nil, machine.Stamp{}, nil
 	}
-	err := f.node.reader.do(ctx, q)
-	return q.replies, q.stamp, err
+	if err := f.node.reader.do(ctx, q); err != nil {
+		return nil, machine.Stamp{}, err
+	}
+	return q.replies, q.stamp, nil
 }
 
 // localWait is how long a read waits until this node has reached an index.
@@ -352,7 +369,7 @@ func (f featureLog) Query(ctx context.Context, c machine.Consistency, query []by
 func (l *life) hasReached(ctx context.Context, c machine.Consistency) bool {
 	cluster, index := c.Position()
 	if index == 0 {
-		return true
+		return l.hasCaughtUp()
 	}
 	if cluster != l.cluster {
 		return false

@@ -32,8 +32,8 @@ type presence struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // all goroutines of the presence
 
-	mu       sync.Mutex // guards core; held while founding's answers are saved, for they must not overtake each other
-	core     *founding.Core
+	mu       sync.Mutex                    // guards core; held while founding's answers are saved, for they must not overtake each other
+	core     *founding.Core                // nil until all ports are open
 	evidence map[string]*founding.Evidence // of those whose death matters; the founding loop's own
 
 	formed chan formation // how it came into a cluster; holds one
@@ -79,12 +79,13 @@ func (n *Node) appear(ctx context.Context) (p *presence, err error) {
 			return p, err
 		}
 	}
-	if p.core, err = founding.New(p.foundingConfig(saved)); err != nil {
+	core, err := founding.New(p.foundingConfig(saved))
+	if err != nil {
 		return p, err
 	}
-	if cluster := p.core.Cluster(); cluster != "" {
-		p.form(formation{cluster: cluster})
-	}
+	p.mu.Lock()
+	p.core = core
+	p.mu.Unlock()
 	n.presence.Store(p)
 	p.work.Go(p.found)
 	return p, nil
@@ -127,7 +128,7 @@ func (p *presence) connect(ctx context.Context, saved loaded) (err error) {
 	p.peer, err = peer.Open(peer.Config{
 		ID: p.id, Keys: cfg.Keys, Addr: netip.AddrPortFrom(cfg.Bind, uint16(cfg.PeerPort)).String(),
 		Address: p.address, Handle: p.handle, AcceptRaft: p.acceptRaft,
-		MaxFrame: 2*batchSize + frameRoom, MaxBulkFrame: 2*cfg.maxCall() + frameRoom,
+		MaxFrame: 2*cfg.maxCall() + frameRoom, MaxBulkFrame: 2*cfg.maxCall() + frameRoom,
 		Network: cfg.Network, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -148,7 +149,7 @@ func (p *presence) connect(ctx context.Context, saved loaded) (err error) {
 const gossipLabel = "huddle/1"
 
 // frameRoom is what a frame may hold beside commands and replies.
-const frameRoom = 10 << 20
+const frameRoom = 256 << 20
 
 // peerPort is the port that the peer listens on.
 func (p *presence) peerPort() uint16 {
@@ -259,6 +260,9 @@ func (p *presence) resume(ctx context.Context, f *formation, reason error) error
 		}
 		r.done <- err
 		return err
+	}
+	if errors.Is(reason, errCut) {
+		return nil
 	}
 	if errors.Is(reason, errRemoved) {
 		if p.store.Durable() {

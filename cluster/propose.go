@@ -247,6 +247,8 @@ func (l *life) propose(ctx context.Context, m proposeRequest) (a answer, certain
 		a = l.lead(ctx, m)
 		return a, a.status != statusLost
 	}
+	ctx, done := l.under(ctx, leader)
+	defer done()
 	asked := time.Now()
 	body, err := l.ask(ctx, leader, laneOf(len(m.batch)), kindPropose, m.append(nil))
 	if err != nil {

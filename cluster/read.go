@@ -178,9 +178,11 @@ func (r *reader) send(ctx context.Context, reads []*read) {
 	askCtx, cancel := context.WithDeadline(ctx, limit)
 	a := r.node.query(askCtx, queries)
 	cancel()
-	if a.status == statusDone && len(a.queried) == len(queries) {
-		r.deliver(reads, a)
-		return
+	if a.status == statusDone && len(a.queried) > 0 {
+		reads = r.deliver(reads, a)
+		if len(reads) == 0 {
+			return
+		}
 	}
 	r.mu.Lock()
 	unanswered := slices.DeleteFunc(reads, func(q *read) bool { return q.isDone })
@@ -192,20 +194,29 @@ func (r *reader) send(ctx context.Context, reads []*read) {
 	}
 	r.mu.Unlock()
 	r.expire()
-	r.node.pause(ctx, retryWait)
+	if a.status != statusDone {
+		r.node.pause(ctx, retryWait)
+	}
 }
 
-func (r *reader) deliver(reads []*read, a answer) {
+// deliver hands out the replies. It returns the reads that have not had all of
+// theirs, because the answer was cut.
+func (r *reader) deliver(reads []*read, a answer) (rest []*read) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	replies := a.queried
-	for _, q := range reads {
+	for i, q := range reads {
+		n := min(len(q.queries), len(replies))
 		if !q.isDone {
-			q.replies, q.stamp = replies[:len(q.queries):len(q.queries)], a.stamp
-			r.finishLocked(q, nil)
+			q.replies, q.stamp = append(q.replies, replies[:n]...), a.stamp
 		}
-		replies = replies[len(q.queries):]
+		q.queries, replies = q.queries[n:], replies[n:]
+		if len(q.queries) > 0 {
+			return reads[i:]
+		}
+		r.finishLocked(q, nil)
 	}
+	return nil
 }
 
 // query asks the leader, who may be this node, for linearizable answers.
@@ -222,6 +233,8 @@ func (n *Node) query(ctx context.Context, queries []replica.Query) answer {
 		return l.read(ctx, queries)
 	}
 	m := queryRequest{l.cluster, queries}
+	ctx, done := l.under(ctx, leader)
+	defer done()
 	asked := time.Now()
 	body, err := l.ask(ctx, leader, laneSmall, kindQuery, m.append(nil))
 	if err != nil {

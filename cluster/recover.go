@@ -20,8 +20,9 @@ type RecoverOptions struct {
 	Force  bool // also where another node is further on, or a quorum is there
 }
 
-// ErrRefused means that a recovery would lose something, or is not needed.
-var ErrRefused = errors.New("recovery refused")
+// ErrRefused means that a recovery, or the removal of a member, would do harm
+// or is not needed.
+var ErrRefused = errors.New("refused")
 
 // A recovery ends a life and begins another one, in a new cluster of which
 // this node is the only member, with all of the state.
@@ -197,5 +198,26 @@ func RecoverDir(_ context.Context, cfg Config, o RecoverOptions) (report string,
 	if err := refound(&Node{cfg: cfg}, s, cluster); err != nil {
 		return report, err
 	}
+	if err := moveFounding(s, cfg, cluster); err != nil {
+		return report, err
+	}
 	return report + fmt.Sprintf("this directory is now the seed of cluster %s\n", cluster), nil
+}
+
+// moveFounding makes what a directory keeps of founding agree with its new
+// cluster.
+func moveFounding(s *store.Store, cfg Config, cluster string) error {
+	saved, _, err := s.Load(savedFounding)
+	if err != nil {
+		return err
+	}
+	core, err := founding.New(founding.Config{
+		Self:   founding.Member{ID: s.ID(), Name: cfg.Name, Durable: true},
+		Expect: cfg.Expect, Voters: cfg.Voters, Saved: saved,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = core.Recovered(cluster).After(func(state []byte) error { return s.Save(savedFounding, state) })
+	return err
 }

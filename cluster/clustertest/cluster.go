@@ -70,7 +70,9 @@ func New(t testing.TB, o Options) *Cluster {
 	c.name()
 	t.Cleanup(func() {
 		for _, p := range slices.Clone(c.pods) {
-			c.Kill(p)
+			if p.Node != nil { // a pod that could not be opened has none
+				c.Kill(p)
+			}
 		}
 	})
 	return c

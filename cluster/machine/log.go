@@ -77,10 +77,12 @@ func (c Consistency) Position() (cluster string, index uint64) { return c.cluste
 
 // A Log is what a feature sees of the cluster. It is the same on every node.
 type Log interface {
-	// Do executes commands and queries together and in order: nothing of
-	// another caller comes between two of them, unless their replies exceed
-	// 8 MiB. The error is set where it holds for every item; else each reply
-	// has its own. Items that hold only queries are linearizable reads.
+	// Do executes commands and queries in order. What comes before the last
+	// command is done in one go, with nothing of another caller between,
+	// unless the replies exceed 8 MiB; the queries behind it see what it did,
+	// and perhaps later commands of others. Items that hold only queries are
+	// linearizable reads. The error is set where it holds for every item; else
+	// each reply has its own.
 	// The context bounds the wait, not the effect: once it ends, what was
 	// sent already is ErrUnknown. No call takes longer than three seconds.
 	Do(ctx context.Context, items ...Item) ([]Reply, Stamp, error)

@@ -47,6 +47,7 @@ const (
 	//
 	//	server   string: server ID
 	//	nonce    8 bytes: the same while the server asks for the same origin
+	//	durable  1 byte: 1 if the server keeps its state on disk
 	kindOpen = 3
 
 	// Raise raises the level.
@@ -109,15 +110,17 @@ func (w Work) Append(dst []byte) []byte {
 
 // Open asks for an origin.
 type Open struct {
-	Term   uint64
-	Server string
-	Nonce  uint64
+	Term    uint64
+	Server  string
+	Nonce   uint64
+	Durable bool
 }
 
 // Append appends the entry to dst.
 func (o Open) Append(dst []byte) []byte {
 	dst = wire.AppendString(appendHead(dst, kindOpen, o.Term), o.Server)
-	return binary.BigEndian.AppendUint64(dst, o.Nonce)
+	dst = binary.BigEndian.AppendUint64(dst, o.Nonce)
+	return wire.AppendBool(dst, o.Durable)
 }
 
 // Raise raises the level.

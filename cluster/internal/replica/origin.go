@@ -14,10 +14,11 @@ import (
 // late is refused rather than applied twice. Its name is the index of the
 // entry that opened it.
 type origin struct {
-	id     uint64
-	server string
-	nonce  uint64
-	lanes  [lanes]memory
+	id        uint64
+	server    string
+	nonce     uint64
+	isDurable bool // the server keeps its state on disk
+	lanes     [lanes]memory
 }
 
 // memory is what is kept of a lane: its last batch with the replies of all
@@ -67,7 +68,7 @@ const originSize = 256
 type OpenResult struct{ Origin uint64 }
 
 func (r *Replica) applyOpen(rd *wire.Reader) any {
-	server, nonce := rd.String(), rd.Uint64()
+	server, nonce, isDurable := rd.String(), rd.Uint64(), rd.Bool()
 	s := &r.state
 	if rd.Done() != nil || !s.members[server] {
 		return OpenResult{}
@@ -78,11 +79,20 @@ func (r *Replica) applyOpen(rd *wire.Reader) any {
 		}
 		r.closeOrigin(id)
 	}
-	o := &origin{id: s.stamp.Index, server: server, nonce: nonce}
+	o := &origin{id: s.stamp.Index, server: server, nonce: nonce, isDurable: isDurable}
 	s.origins[o.id] = o
 	s.byServer[server] = o.id
 	s.own += originSize
 	return OpenResult{Origin: o.id}
+}
+
+// IsDurable reports whether a server keeps its state on disk, as it said when
+// it asked for its origin, and whether it has.
+func (r *Replica) IsDurable(server string) (isDurable, known bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	id, known := r.state.byServer[server]
+	return known && r.state.origins[id].isDurable, known
 }
 
 func (r *Replica) closeOrigin(id uint64) {

@@ -402,6 +402,7 @@ type Query struct {
 // is later than the last stamp; if something would be hidden by that which the
 // log does not know to have expired, nothing is answered and ok is false: a
 // tick must be logged first, or the expired could come back after a failover.
+// The query whose reply takes all of them past 8 MiB is the last one answered.
 func (r *Replica) Read(now machine.Stamp, queries []Query) (replies []machine.Reply, at machine.Stamp, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -413,9 +414,10 @@ func (r *Replica) Read(now machine.Stamp, queries []Query) (replies []machine.Re
 		at.Lease = now.Lease
 	}
 	at.Wall = max(at.Wall, now.Wall)
-	replies = make([]machine.Reply, len(queries))
-	for i, q := range queries {
-		replies[i] = r.queryLocked(at, q)
+	replies = make([]machine.Reply, 0, len(queries))
+	for i, size := 0, 0; i < len(queries) && size <= maxReplies; i++ {
+		replies = append(replies, r.queryLocked(at, queries[i]))
+		size += len(replies[i].Data)
 	}
 	return replies, at, true
 }

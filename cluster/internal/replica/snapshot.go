@@ -32,8 +32,8 @@ import (
 //	seed     16 bytes
 //	number   8 bytes
 //	members  count uvarint, each a string
-//	origins  count uvarint, each: id uvarint, server string, nonce 8 bytes, and for each lane
-//	         batch uvarint, parts uvarint, each: replies uvarint, each: error 1 byte, data bytes
+//	origins  count uvarint, each: id uvarint, server string, nonce 8 bytes, durable 1 byte, and
+//	         for each lane batch uvarint, parts uvarint, each: replies uvarint, each: error 1 byte, data bytes
 //	deadlines count uvarint, each: at 8 bytes, feature 1 byte, key string
 //	idem     count uvarint, each: id string, command 16 bytes, reply bytes, until 8 bytes
 const (
@@ -238,7 +238,7 @@ func (m remembered) append(b []byte) []byte {
 
 func (o *origin) append(b []byte) []byte {
 	b = wire.AppendString(binary.AppendUvarint(b, o.id), o.server)
-	b = binary.BigEndian.AppendUint64(b, o.nonce)
+	b = wire.AppendBool(binary.BigEndian.AppendUint64(b, o.nonce), o.isDurable)
 	for i := range o.lanes {
 		m := &o.lanes[i]
 		b = binary.AppendUvarint(b, m.batch)
@@ -254,7 +254,7 @@ func (o *origin) append(b []byte) []byte {
 }
 
 func parseOrigin(r *wire.Reader) *origin {
-	o := &origin{id: r.Uvarint(), server: r.String(), nonce: r.Uint64()}
+	o := &origin{id: r.Uvarint(), server: r.String(), nonce: r.Uint64(), isDurable: r.Bool()}
 	for i := range o.lanes {
 		m := &o.lanes[i]
 		m.batch = r.Uvarint()

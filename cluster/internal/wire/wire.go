@@ -21,6 +21,14 @@ func AppendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
+// AppendBool appends a byte that is 1 or 0.
+func AppendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
 // A Reader takes primitives off the front of a byte slice. The first error
 // sticks, and every value after it is zero, so that a format is read without a
 // check after each field and judged once, by Err or Done.
@@ -72,6 +80,9 @@ func (r *Reader) Byte() byte {
 	}
 	return b[0]
 }
+
+// Bool takes a byte that is 1 or 0.
+func (r *Reader) Bool() bool { return r.Byte() == 1 }
 
 // Bytes takes a byte string.
 func (r *Reader) Bytes() []byte { return r.Take(r.Count(1)) }
