@@ -1,0 +1,40 @@
+# The version is the nearest tag, or the commit where there is none.
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+SEEDS    ?= 500
+FUZZTIME ?= 30s
+LINTER   := bin/golangci-lint
+
+.PHONY: build test lint check torture fuzz bench deps clean
+
+build: ## one static binary, ./bin/huddle
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/huddle ./cmd/huddle
+
+test: deps ## everything, with the race detector and real clients
+	go test -race -shuffle=on -timeout 14m ./...
+
+lint: $(LINTER)
+	go mod tidy -diff
+	$(LINTER) run ./...
+
+check: test lint
+
+torture: ## the seeded tests with SEEDS seeds each
+	HUDDLE_SEEDS=$(SEEDS) go test -shuffle=on -timeout 12h ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+bench: ## beside redis-server, in one run
+	go run ./bench
+
+deps:
+	scripts/deps
+
+clean:
+	rm -rf bin
+
+# The linter has a module of its own: nobody who imports Huddle gets its two
+# hundred dependencies.
+$(LINTER): tools/go.mod tools/go.sum
+	cd tools && go build -o ../$(LINTER) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch $(LINTER)

@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestOneNodeAlone starts a node with no settings but free ports, which is a
+// working cluster within a second.
+func TestOneNodeAlone(t *testing.T) {
+	w := newWorld(t, false)
+	n := &node{t: t, name: "alone", addr: w.address(1), p: w.p, log: filepath.Join(w.logs, "alone.log")}
+	n.env = []string{"HUDDLE_REDIS_ADDR=" + n.redisAddr(), "HUDDLE_HTTP_ADDR=" + n.httpAddr()}
+	binary(t)
+	begin := time.Now()
+	n.start()
+	c := n.client()
+	for {
+		_, err := c.Do("SET", "k", "v")
+		if err == nil {
+			break
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("no SET was answered in 10 s: %v\n%s", err, n.tail(20))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	took := time.Since(begin)
+	if took > time.Second {
+		t.Errorf("first SET answered after %v, want within a second", took)
+	}
+	if reply, err := c.Do("GET", "k"); reply != "v" || err != nil {
+		t.Errorf("GET: got %v, %v, want v", reply, err)
+	}
+	t.Logf("first SET answered %v after the start", took.Round(time.Millisecond))
+	if took := n.terminate(); took > 10*time.Second {
+		t.Errorf("a node alone took %v to stop", took)
+	}
+}
+
+// TestIdle leaves three nodes alone: nothing is written to the log, and they
+// take next to nothing.
+func TestIdle(t *testing.T) {
+	const mostMemory, mostCPU = 40 << 20, 0.01
+	for _, durable := range []bool{false, true} {
+		name, span := "ephemeral", 20*time.Second
+		if durable {
+			name = "durable"
+		}
+		if long() {
+			span = 5 * time.Minute
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := startNodes(t, 3, durable)
+			nodes := w.inService()
+			if _, err := nodes[0].client().Do("SET", "k", "v"); err != nil {
+				t.Fatal(err)
+			}
+			settled(t, nodes)
+			before := nodes[0].index()
+			begin := make([]usage, len(nodes))
+			for i, n := range nodes {
+				begin[i] = n.usage()
+			}
+			time.Sleep(span)
+			for i, n := range nodes {
+				u := n.usage()
+				share := float64(u.cpu-begin[i].cpu) / float64(span)
+				t.Logf("%s idle for %v: %.1f MB resident, %.2f %% of a core", n.name, span, float64(u.rss)/(1<<20), 100*share)
+				if u.rss > mostMemory {
+					t.Errorf("%s: %d bytes resident, want at most %d", n.name, u.rss, mostMemory)
+				}
+				if share > mostCPU {
+					t.Errorf("%s: %.2f %% of a core, want at most %.0f %%", n.name, 100*share, 100*mostCPU)
+				}
+				if got := n.index(); got != before {
+					t.Errorf("%s: index went from %d to %d while idle", n.name, before, got)
+				}
+			}
+		})
+	}
+}
+
+// index returns the node's last applied index.
+func (n *node) index() uint64 {
+	n.t.Helper()
+	s, err := n.status()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return s.Index
+}
+
+// settled waits until all nodes vote and nothing has changed for two seconds.
+func settled(t *testing.T, nodes []*node) {
+	t.Helper()
+	var last []uint64
+	since := time.Now()
+	for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(100 * time.Millisecond) {
+		var now []uint64
+		for _, n := range nodes {
+			now = append(now, n.index())
+		}
+		if !slices.Equal(now, last) || slices.Min(now) != slices.Max(now) {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > 2*time.Second {
+			return
+		}
+	}
+	t.Fatalf("the indexes %v of three nodes without clients do not come to rest and agree", last)
+}

@@ -1,0 +1,78 @@
+package sim_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/huddlecache/huddle/internal/sim"
+)
+
+// seeds are the seeds to run: n, or as HUDDLE_SEED (one) and HUDDLE_SEEDS (how
+// many) say.
+func seeds(t *testing.T, n int) (list []uint64) {
+	t.Helper()
+	if s := os.Getenv("HUDDLE_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("HUDDLE_SEED: %v", err)
+		}
+		return []uint64{seed}
+	}
+	if s := os.Getenv("HUDDLE_SEEDS"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("HUDDLE_SEEDS: %v", err)
+		}
+	}
+	for seed := range n {
+		list = append(list, uint64(seed)+1)
+	}
+	return list
+}
+
+func forSeeds(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	for _, seed := range seeds(t, n) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			run(t, seed)
+		})
+	}
+}
+
+// judge fails the test for each promise that a history breaks, and tells how.
+func judge(t *testing.T, h *sim.History) {
+	t.Helper()
+	for _, check := range sim.Checks {
+		if err := check(h); err != nil {
+			story := ""
+			if v, found := errors.AsType[*sim.Violation](err); found && v.Key != "" {
+				story = h.Story(v.Key)
+			}
+			t.Errorf("HUDDLE_SEED=%d: %v\n%s", h.Seed, err, story)
+		}
+	}
+}
+
+func TestEphemeralClusterUnderFaults(t *testing.T) {
+	forSeeds(t, 20, func(t *testing.T, seed uint64) {
+		o := sim.Options{Seed: seed, Pods: 3, Lost: seed%5 == 0}
+		if seed%4 == 3 {
+			o.Pods = 5
+		}
+		judge(t, sim.Run(t, o))
+	})
+}
+
+func TestDurableClusterUnderFaults(t *testing.T) {
+	forSeeds(t, 20, func(t *testing.T, seed uint64) {
+		o := sim.Options{Seed: seed, Pods: 3, Durable: true}
+		if seed%4 == 3 {
+			o.Pods = 5
+		}
+		judge(t, sim.Run(t, o))
+	})
+}

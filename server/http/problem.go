@@ -1,0 +1,112 @@
+package http
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/huddlecache/huddle/cluster"
+	"github.com/huddlecache/huddle/cluster/machine"
+)
+
+// problemBase is what every problem's type begins with. Clients compare the
+// last segment.
+const problemBase = "https://github.com/huddlecache/huddle/problems/"
+
+// Errors of calls that never reach the node.
+var (
+	errNotFound     = errors.New("there is nothing at this path")
+	errUnauthorized = errors.New("send the password: Authorization: Bearer PASSWORD")
+	errMalformed    = errors.New("malformed request")
+	errMediaType    = errors.New("the body must be application/json")
+	errCrossOrigin  = errors.New("refused: the call comes from a page of another origin")
+	errMethod       = errors.New("method not allowed")
+)
+
+// problemKinds is the only place where an error becomes a status. The first
+// entry that the error wraps is taken.
+//
+// 503 promises that nothing was applied and nothing will be, so that the call
+// may be sent again; 504 promises nothing.
+func problemKinds() []problemKind {
+	return []problemKind{
+		{machine.ErrUnknown, http.StatusGatewayTimeout, "unknown", "The outcome is unknown"},
+		{machine.ErrNoQuorum, http.StatusServiceUnavailable, "no-quorum", "A majority of the voters cannot be reached"},
+		{machine.ErrOverloaded, http.StatusServiceUnavailable, "overloaded", "Too much waits already"},
+		{machine.ErrLoading, http.StatusServiceUnavailable, "loading", "This node is joining"},
+		{machine.ErrFull, http.StatusInsufficientStorage, "state-full", "The replicated state is full"},
+		{machine.ErrTooBig, http.StatusRequestEntityTooLarge, "too-big", "Too big"},
+		{machine.ErrReused, http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key was used before"},
+		{errUnauthorized, http.StatusUnauthorized, "unauthorized", "A password is needed"},
+		{errCrossOrigin, http.StatusForbidden, "cross-origin", "Refused"},
+		{errNotFound, http.StatusNotFound, "not-found", "Not found"},
+		{cluster.ErrNotMember, http.StatusNotFound, "not-found", "Not found"},
+		{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed"},
+		{cluster.ErrRefused, http.StatusConflict, "refused", "Refused as things are"},
+		{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type"},
+		{errMalformed, http.StatusBadRequest, "malformed", "Malformed request"},
+	}
+}
+
+// A problemKind is one line of the table.
+type problemKind struct {
+	err    error
+	status int
+	name   string // last segment of the type
+	title  string
+}
+
+// internalProblem is what an error becomes that is not in the table.
+func internalProblem() problemKind {
+	return problemKind{nil, http.StatusInternalServerError, "internal", "Something went wrong in this node"}
+}
+
+// A reportedError is an error with what was found out on the way to it.
+type reportedError struct {
+	error
+	report string
+}
+
+func (e *reportedError) Unwrap() error { return e.error }
+
+// A problem is an RFC 9457 problem document.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Report string `json:"report,omitempty"` // see reportedError
+}
+
+// writeProblem answers with the problem that err is.
+func writeProblem(w http.ResponseWriter, err error) {
+	kind := kindOf(err)
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	switch kind.status {
+	case http.StatusServiceUnavailable:
+		header.Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", `Bearer realm="huddle"`)
+	}
+	w.WriteHeader(kind.status)
+	document := problem{Type: problemBase + kind.name, Title: kind.title, Status: kind.status, Detail: err.Error()}
+	if reported, found := errors.AsType[*reportedError](err); found {
+		document.Report = reported.report
+	}
+	_ = json.NewEncoder(w).Encode(document) // the client has gone where this fails
+}
+
+func kindOf(err error) problemKind {
+	if tooLong, found := errors.AsType[*http.MaxBytesError](err); found {
+		err = fmt.Errorf("the body is longer than %d bytes: %w", tooLong.Limit, machine.ErrTooBig)
+	}
+	for _, kind := range problemKinds() {
+		if errors.Is(err, kind.err) {
+			return kind
+		}
+	}
+	return internalProblem()
+}
