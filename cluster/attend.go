@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,7 +49,7 @@ func (l *life) attend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.full:
-			l.compact()
+			l.aside(&l.compacting, l.compact)
 		case <-ticker.C:
 			l.hasCaughtUp()
 		}
@@ -60,9 +61,21 @@ func (l *life) attend(ctx context.Context) {
 		}
 		if l.isMissed() && time.Since(asked) > missedTime/2 {
 			asked = time.Now()
-			l.inquire(ctx)
+			l.aside(&l.inquiring, func() { l.inquire(ctx) })
 		}
 	}
+}
+
+// aside does something that may take long on a goroutine of its own, unless it
+// is being done.
+func (l *life) aside(busy *atomic.Bool, do func()) {
+	if !busy.CompareAndSwap(false, true) {
+		return
+	}
+	l.work.Go(func() {
+		defer busy.Store(false)
+		do()
+	})
 }
 
 // isMissed reports whether the node has been without a leader for long.

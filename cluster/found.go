@@ -117,7 +117,7 @@ func (p *presence) perform(e founding.Effects) {
 // enter keeps the cluster that the node is in now, and begins there.
 func (p *presence) enter(cluster string, founders *raft.Configuration) {
 	if err := p.store.Save(savedCluster, []byte(cluster)); err != nil {
-		p.node.cfg.Logger.Error("keeping the cluster's ID", slog.Any("error", err))
+		p.end(fmt.Errorf("keeping the cluster's ID: %w", err))
 		return
 	}
 	p.node.cfg.Logger.Info("in a cluster", slog.String("cluster", cluster), slog.String("id", p.id),

@@ -40,7 +40,7 @@ func (p *presence) handle(ctx context.Context, from string, kind uint8, body []b
 	case kindOpen:
 		return l.answerOpen(from, body)
 	case kindJoin:
-		return l.answerMember(body, func(m joinRequest) joinAnswer { return l.admit(from, m) })
+		return l.answerMember(body, func(m joinRequest) joinAnswer { return l.admit(ctx, from, m) })
 	case kindLeave:
 		return l.answerMember(body, func(m joinRequest) joinAnswer { return l.dismiss(ctx, from, m.target) })
 	case kindStatus:

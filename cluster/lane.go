@@ -302,6 +302,10 @@ func (l *lane) settle(ctx context.Context, t target, calls []*call) (again []*ca
 				return nil
 			}
 			return f.unanswered()
+		case a.status == statusDone && a.outcome == replica.RefusedSequence:
+			// Overtaken: it will not be applied any more, and may have been.
+			f.finish(machine.ErrUnknown)
+			return nil
 		case a.status == statusOverloaded && !f.lost:
 			f.finish(machine.ErrOverloaded)
 			return nil
@@ -375,7 +379,11 @@ func (f *flight) unanswered() (calls []*call) {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
 	for _, c := range f.calls {
-		if !c.isDone {
+		switch {
+		case c.isDone:
+		case len(c.remaining()) == 0:
+			f.lane.finishLocked(c, nil) // it lacks its queries only, which are asked elsewhere
+		default:
 			calls = append(calls, c)
 		}
 	}

@@ -53,6 +53,10 @@ type life struct {
 	tenure   atomic.Pointer[tenure]
 	caughtUp atomic.Bool
 
+	compacting, inquiring atomic.Bool // are being done
+
+	lastAtStart uint64 // index of the last log entry when the life began
+
 	opening  chan struct{} // holds a token while nobody asks for an origin
 	originID atomic.Uint64
 	nonce    atomic.Uint64
@@ -87,7 +91,11 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 		Fail:     func(err error) { l.end(err) },
 	})
 	for _, f := range n.cfg.Features {
-		l.replica.Subscribe(f.ID, func(e machine.Event) { n.subs.deliver(f.ID, e) })
+		l.replica.Subscribe(f.ID, func(e machine.Event) {
+			if l.caughtUp.Load() { // what comes before is of the past
+				n.subs.deliver(f.ID, e)
+			}
+		})
 	}
 	notify := make(chan bool, 64)
 	if err := l.startRaft(founders, notify); err != nil {
@@ -133,11 +141,11 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 			return errors.Join(fmt.Errorf("founding the log: %w", err), l.transport.Close())
 		}
 	}
-	r, err := raft.NewRaft(cfg, fsm{l.replica, l}, logs, stable, snapshots, l.transport)
+	r, err := raft.NewRaft(cfg, fsm{l.replica, l}, logs, stable, snapshots, pipelined{l.transport})
 	if err != nil {
 		return errors.Join(fmt.Errorf("opening the log: %w", err), l.transport.Close())
 	}
-	l.raft = r
+	l.raft, l.lastAtStart = r, r.LastIndex()
 	return nil
 }
 
@@ -194,6 +202,9 @@ type fsm struct {
 // Restore implements raft.FSM.
 func (f fsm) Restore(r io.ReadCloser) error {
 	if err := f.Replica.Restore(r); err != nil {
+		if errors.Is(err, machine.ErrUnknownCommand) {
+			f.life.end(err)
+		}
 		return err
 	}
 	f.life.loads.note(f.Applied(), f.life)
@@ -219,11 +230,14 @@ func (s *snapshotLoads) note(index uint64, l *life) {
 	}
 }
 
-// end ends the life for the first reason given.
-func (l *life) end(reason error) {
+// end ends the life for the first reason given, and reports whether it is this
+// one.
+func (l *life) end(reason error) bool {
 	select {
 	case l.over <- reason:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -238,6 +252,11 @@ func (l *life) close(isDisk bool) error {
 		l.on.store.Interrupt()
 	}
 	err := l.transport.Close()
+	l.pending.Add(1)
+	go func() { // ends with the life's goroutines, some of which wait for Raft
+		l.work.Wait()
+		l.pending.Add(-1)
+	}()
 	l.settle()
 	shutdownErr := l.raft.Shutdown().Error()
 	l.transport.CloseStreams()
@@ -248,7 +267,7 @@ func (l *life) close(isDisk bool) error {
 // settleTime bounds how long a life that ends waits for its entries.
 const settleTime = 2 * time.Second
 
-// settle waits until Raft has answered all entries: what is on its way to the
+// settle waits until Raft has answered everything: what is on its way to the
 // state when Raft shuts down is never answered. A leader that is cut off gives
 // up within its lease.
 func (l *life) settle() {
@@ -259,15 +278,39 @@ func (l *life) settle() {
 	}
 }
 
+// append gives an entry to Raft. Its future must be waited for, and answered
+// called then. Once the life has ended nothing is appended any more.
+func (l *life) append(data []byte) (future raft.ApplyFuture, answered func(), err error) {
+	l.pending.Add(1) // before the look: settle looks after the end
+	answered = func() { l.pending.Add(-1) }
+	if l.isOver() {
+		answered()
+		return nil, nil, raft.ErrNotLeader
+	}
+	return l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime), answered, nil
+}
+
 // log appends an entry and waits for what the state answers.
 func (l *life) log(data []byte) (response any, err error) {
-	l.pending.Add(1)
-	defer l.pending.Add(-1)
-	future := l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
+	future, answered, err := l.append(data)
+	if err != nil {
+		return nil, err
+	}
+	defer answered()
 	if err := future.Error(); err != nil {
 		return nil, err
 	}
 	return future.Response(), nil
+}
+
+// change makes a change of the configuration and waits for it.
+func (l *life) change(make func() raft.IndexFuture) error {
+	l.pending.Add(1)
+	defer l.pending.Add(-1)
+	if l.isOver() {
+		return raft.ErrNotLeader
+	}
+	return make().Error()
 }
 
 // leader is the ID of the leader as this node knows it.
@@ -330,10 +373,10 @@ func (l *life) hasCaughtUp() bool {
 		return true
 	}
 	_, found := l.leader()
-	commit := l.raft.CommitIndex()
-	isLate := !found || commit == 0 || l.raft.AppliedIndex() < commit || l.replica.Stamp().Cluster == ""
-	if !isLate {
-		l.caughtUp.Store(true)
+	applied := l.raft.AppliedIndex()
+	isLate := !found || applied < max(l.raft.CommitIndex(), l.lastAtStart) || l.replica.Stamp().Cluster == ""
+	if !isLate && l.caughtUp.CompareAndSwap(false, true) {
+		l.node.subs.reset()
 	}
 	return !isLate
 }
@@ -556,7 +599,7 @@ func (l *life) horizon() (latest time.Duration, fresh bool) {
 
 // hear notes the leader's time as an answer tells it.
 func (l *life) hear(a answer, asked time.Time) {
-	if a.status == statusDone {
+	if a.status == statusDone && (a.outcome == replica.Applied || len(a.queried) > 0) {
 		l.heard.Store(&heard{a.stamp.Lease, asked})
 	}
 }
@@ -603,7 +646,7 @@ func (l *life) lastTerm() uint64 {
 // many healthy voters are there as there should be. Were it ready sooner, a
 // roll-out would stop the next voter too soon.
 func (l *life) isSettled() bool {
-	if _, found := l.leader(); !found || l.replica.Applied() == 0 {
+	if !l.hasCaughtUp() {
 		return false
 	}
 	voters, living, healthy := 0, 0, 0
@@ -624,5 +667,6 @@ func (l *life) isSettled() bool {
 			healthy++
 		}
 	}
-	return voters > 0 && healthy == voters && voters >= founding.Voters(living, l.node.cfg.Voters, l.node.cfg.Expect)
+	isSafe := healthy == voters || healthy-1 > voters/2 // also without the next voter that is stopped
+	return isSafe && healthy > 0 && healthy >= founding.Voters(living, l.node.cfg.Voters, l.node.cfg.Expect)
 }

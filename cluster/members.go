@@ -77,7 +77,7 @@ func (k *keeper) FetchServerStats(ctx context.Context, servers map[raft.ServerID
 	for id := range servers {
 		asking.Go(func() {
 			a, err := k.ask(ctx, string(id))
-			if err != nil {
+			if err != nil || a.cluster != k.life.cluster {
 				return
 			}
 			mu.Lock()
@@ -199,7 +199,8 @@ func (k *keeper) remove(id string) error {
 	if answer < remaining/2+1 {
 		return fmt.Errorf("removing %s: only %d of the %d remaining voters answer", id, answer, remaining)
 	}
-	if err := k.life.raft.RemoveServer(raft.ServerID(id), 0, changeTime).Error(); err != nil {
+	err := k.life.change(func() raft.IndexFuture { return k.life.raft.RemoveServer(raft.ServerID(id), 0, changeTime) })
+	if err != nil {
 		return fmt.Errorf("removing %s: %w", id, err)
 	}
 	k.life.node.cfg.Logger.Info("removed a server", slog.String("id", id))
@@ -263,10 +264,29 @@ func (k *keeper) CalculatePromotionsAndDemotions(_ *autopilot.Config, s *autopil
 	if missing := want - len(voters); missing > 0 {
 		changes.Promotions = candidates[:min(missing, len(candidates))]
 	}
-	if len(voters) > want && living == len(s.Servers) {
+	if len(voters) > want && k.isWhole(s) {
 		changes.Demotions = k.superfluous(voters, len(voters)-want)
 	}
 	return changes
+}
+
+// isWhole reports whether autopilot's view is that of the present
+// configuration, and everybody in it answers and stays. Only then may a vote
+// be taken from somebody: what looks like one voter too many may be one that
+// is being removed, or is dead.
+func (k *keeper) isWhole(s *autopilot.State) bool {
+	servers := k.life.configuration().Servers
+	if len(servers) != len(s.Servers) {
+		return false
+	}
+	for _, server := range servers {
+		m, found := k.life.on.find(string(server.ID))
+		isThere := found && m.State == gossip.Alive && !m.Flags.Has(gossip.Leaving) && k.answers(string(server.ID))
+		if s.Servers[server.ID] == nil || !isThere {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *keeper) isStable(id string) bool {
@@ -281,31 +301,51 @@ func (k *keeper) superfluous(voters []raft.ServerID, n int) []raft.ServerID {
 	return others[len(others)-min(n, len(others)):]
 }
 
-// replace makes another server vote before one that leaves is removed.
+// replace makes another server vote before one that leaves is removed, if too
+// few voters would stay.
 func (k *keeper) replace(ctx context.Context, leaving string) {
-	config := k.life.configuration()
-	isVoter := slices.ContainsFunc(config.Servers, func(s raft.Server) bool {
-		return string(s.ID) == leaving && s.Suffrage == raft.Voter
-	})
-	if !isVoter {
-		return
-	}
-	last := k.life.raft.LastIndex()
-	for _, s := range config.Servers {
-		m, found := k.life.on.find(string(s.ID))
-		if s.Suffrage == raft.Voter || !found || m.State != gossip.Alive || m.Flags.Has(gossip.Leaving) {
-			continue
-		}
-		a, err := k.ask(ctx, string(s.ID))
-		if err != nil || a.last+behindMost < last || a.applied == 0 {
-			continue
-		}
-		if k.life.raft.AddVoter(s.ID, s.Address, 0, changeTime).Error() == nil {
-			k.life.node.cfg.Logger.Info("promoted a server in the place of one that leaves",
-				slog.String("id", string(s.ID)), slog.String("leaves", leaving))
+	for range k.life.configuration().Servers {
+		index, heir, missing := k.vacancy(ctx, leaving)
+		if !missing || heir == "" {
 			return
 		}
+		err := k.life.change(func() raft.IndexFuture {
+			return k.life.raft.AddVoter(heir, raft.ServerAddress(heir), index, changeTime)
+		})
+		if err != nil {
+			return
+		}
+		k.life.node.cfg.Logger.Info("promoted a server in the place of one that leaves",
+			slog.String("id", string(heir)), slog.String("leaves", leaving))
 	}
+}
+
+// vacancy reports whether too few voters stay when one leaves, who may vote in
+// its place, and the index of the configuration that this was judged by.
+func (k *keeper) vacancy(ctx context.Context, leaving string) (index uint64, heir raft.ServerID, missing bool) {
+	future := k.life.raft.GetConfiguration()
+	if future.Error() != nil {
+		return 0, "", false
+	}
+	voters, living := 0, 0
+	last := k.life.raft.LastIndex()
+	for _, s := range future.Configuration().Servers {
+		id := string(s.ID)
+		m, found := k.life.on.find(id)
+		isStaying := id != leaving && found && m.State == gossip.Alive && !m.Flags.Has(gossip.Leaving)
+		if !isStaying {
+			continue
+		}
+		living++
+		if s.Suffrage == raft.Voter {
+			voters++
+			continue
+		}
+		if a, err := k.ask(ctx, id); err == nil && a.applied > 0 && a.last+behindMost >= last {
+			heir = s.ID
+		}
+	}
+	return future.Index(), heir, voters < founding.Voters(living, k.life.node.cfg.Voters, k.life.node.cfg.Expect)
 }
 
 // levelStable is for how long all members must know a level before the
@@ -358,7 +398,7 @@ func (p *presence) find(id string) (gossip.Member, bool) {
 
 // admit adds a server, as the leader. One that was a member and is one no more
 // comes back only if it has kept its log on disk.
-func (l *life) admit(from string, m joinRequest) joinAnswer {
+func (l *life) admit(ctx context.Context, from string, m joinRequest) joinAnswer {
 	for _, s := range l.configuration().Servers {
 		if string(s.ID) == from {
 			return joinAnswer{status: statusDone, value: l.cluster}
@@ -369,9 +409,20 @@ func (l *life) admit(from string, m joinRequest) joinAnswer {
 		return joinAnswer{status: statusElsewhere, value: "the leader does not see this node yet"}
 	}
 	if !m.isNew && !member.Flags.Has(gossip.Durable) {
+		// It will throw its state away: this must be no leader of the past, and
+		// the removal no plan.
+		if r := l.reigning(); r == nil || l.replica.HasMember(from) || !l.rounds.confirm(ctx, r) {
+			return joinAnswer{status: statusNotLeader}
+		}
 		return joinAnswer{status: statusNotMember, value: "this identity was removed"}
 	}
-	if err := l.raft.AddNonvoter(raft.ServerID(from), raft.ServerAddress(from), 0, changeTime).Error(); err != nil {
+	if member.Level < l.replica.Stamp().Level {
+		return joinAnswer{status: statusElsewhere, value: "this release is too old for the cluster's level"}
+	}
+	err := l.change(func() raft.IndexFuture {
+		return l.raft.AddNonvoter(raft.ServerID(from), raft.ServerAddress(from), 0, changeTime)
+	})
+	if err != nil {
 		return joinAnswer{status: statusLost, value: err.Error()}
 	}
 	l.node.cfg.Logger.Info("added a server", slog.String("id", from), slog.String("name", member.Name))
@@ -416,7 +467,7 @@ func (l *life) leave(ctx context.Context) {
 		switch {
 		case !found:
 		case leader == l.id:
-			if k := l.keeper.Load(); k != nil {
+			if k := l.keeper.Load(); k != nil && !l.on.store.Durable() {
 				k.replace(ctx, l.id)
 			}
 			if !l.hasOtherVoter() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,7 @@ func (n *Node) run(ctx context.Context, p *presence) {
 		renewed, isRenewal := errors.AsType[*renewal](reason)
 		closeErr := p.close(isRenewal)
 		n.presence.Store(nil)
+		n.started.Store(false)
 		switch {
 		case ctx.Err() != nil:
 			n.end(closeErr)
@@ -384,7 +386,7 @@ func (f featureLog) Now() (latest time.Duration, fresh bool) {
 	if l := f.node.current(); l != nil {
 		return l.horizon()
 	}
-	return 0, false
+	return math.MaxInt64, false
 }
 
 // Subscribe implements machine.Log.
@@ -432,6 +434,19 @@ func (s *subscriptions) deliver(feature uint8, e machine.Event) {
 	s.mu.Unlock()
 	for _, fn := range fns {
 		fn(e)
+	}
+}
+
+// reset tells all subscribers that anything may have changed.
+func (s *subscriptions) reset() {
+	s.mu.Lock()
+	features := map[uint8]bool{}
+	for _, sub := range s.all {
+		features[sub.feature] = true
+	}
+	s.mu.Unlock()
+	for feature := range features {
+		s.deliver(feature, machine.Event{Reset: true})
 	}
 }
 

@@ -259,7 +259,7 @@ func (p *presence) resume(ctx context.Context, f *formation, reason error) error
 			f.cluster = r.cluster
 		}
 		r.done <- err
-		return err
+		return nil // where it did not succeed, the old life goes on: its state may be the last
 	}
 	if errors.Is(reason, errCut) {
 		return nil

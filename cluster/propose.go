@@ -39,9 +39,10 @@ type proposer struct {
 	life *life
 	wake chan struct{} // holds a token while proposals may wait
 
-	mu      sync.Mutex  // guards waiting and ticks
+	mu      sync.Mutex  // guards what follows
 	waiting []*proposal // in the order they came
 	ticks   []chan proposed
+	closed  bool // nothing is taken any more
 }
 
 func newProposer(l *life) *proposer {
@@ -51,25 +52,38 @@ func newProposer(l *life) *proposer {
 // propose puts a batch into the log and waits for what becomes of it.
 func (p *proposer) propose(ctx context.Context, batch []byte) proposed {
 	prop := &proposal{batch: batch, result: make(chan proposed, 1)}
-	p.mu.Lock()
-	isFull := len(p.waiting) >= proposeMost
-	if !isFull {
-		p.waiting = append(p.waiting, prop)
-	}
-	p.mu.Unlock()
-	if isFull {
-		return proposed{status: statusOverloaded}
+	if status := p.enqueue(prop); status != statusDone {
+		return proposed{status: status}
 	}
 	signal(p.wake)
 	return await(ctx, prop.result)
+}
+
+func (p *proposer) enqueue(prop *proposal) (status uint8) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return statusNotLeader
+	case len(p.waiting) >= proposeMost:
+		return statusOverloaded
+	}
+	p.waiting = append(p.waiting, prop)
+	return statusDone
 }
 
 // tick logs the present time, together with whatever else waits.
 func (p *proposer) tick(ctx context.Context) proposed {
 	result := make(chan proposed, 1)
 	p.mu.Lock()
-	p.ticks = append(p.ticks, result)
+	isClosed := p.closed
+	if !isClosed {
+		p.ticks = append(p.ticks, result)
+	}
 	p.mu.Unlock()
+	if isClosed {
+		return proposed{status: statusNotLeader}
+	}
 	signal(p.wake)
 	return await(ctx, result)
 }
@@ -88,9 +102,7 @@ func (p *proposer) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			for _, prop := range p.waiting {
-				prop.result <- proposed{status: statusNotLeader}
-			}
+			p.close()
 			return
 		case <-p.wake:
 		}
@@ -102,6 +114,15 @@ func (p *proposer) run(ctx context.Context) {
 			p.appendEntry(batches, ticks)
 		}
 	}
+}
+
+// close answers all that waits, and whatever comes later at once.
+func (p *proposer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	answerAll(p.waiting, p.ticks, statusNotLeader)
+	p.waiting, p.ticks = nil, nil
 }
 
 // take returns what fits into one entry.
@@ -138,12 +159,16 @@ func (p *proposer) appendEntry(batches []*proposal, ticks []chan proposed) {
 	}
 	data := work.Append(make([]byte, 0, size))
 	l.inFlight.Add(int64(len(data)))
-	l.pending.Add(1)
-	future := l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
+	future, answered, err := l.append(data)
+	if err != nil {
+		l.inFlight.Add(-int64(len(data)))
+		answerAll(batches, ticks, statusOf(err))
+		return
+	}
 	l.work.Go(func() {
 		p.conclude(future, batches, ticks)
 		l.inFlight.Add(-int64(len(data)))
-		l.pending.Add(-1)
+		answered()
 	})
 }
 
@@ -209,7 +234,9 @@ func (l *life) lead(ctx context.Context, m proposeRequest) answer {
 	r := l.proposer.propose(ctx, m.batch)
 	a := answer{status: r.status, outcome: r.Outcome, stamp: r.stamp, replies: r.Replies}
 	if r.status == statusDone && r.Outcome == replica.Applied && len(m.queries) > 0 {
-		a.queried, _ = l.peek(m.queries)
+		var seen machine.Stamp
+		a.queried, seen = l.peek(m.queries)
+		a.stamp.Index = max(a.stamp.Index, seen.Index)
 	}
 	return a
 }

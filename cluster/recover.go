@@ -50,12 +50,16 @@ func (n *Node) Recover(ctx context.Context, o RecoverOptions) (string, error) {
 	}
 	r := &recovery{cluster: newClusterID(), done: make(chan error, 1)}
 	orphans := l.orphans()
-	l.end(r)
+	if !l.end(r) {
+		return report, fmt.Errorf("%w: this node is about to stop or to begin again; try again", ErrRefused)
+	}
 	select {
 	case err := <-r.done:
 		if err != nil {
 			return report, fmt.Errorf("recovering: %w", err)
 		}
+	case <-n.done:
+		return report, fmt.Errorf("%w: this node has stopped", ErrRefused)
 	case <-ctx.Done():
 		return report, fmt.Errorf("recovering: %w", ctx.Err())
 	}

@@ -103,7 +103,7 @@ func (l *life) survey(ctx context.Context) map[string]statusAnswer {
 		}
 		asking.Go(func() {
 			a, err := l.on.askProgress(ctx, id)
-			if err != nil {
+			if err != nil || a.cluster != l.cluster {
 				return
 			}
 			mu.Lock()
@@ -301,8 +301,21 @@ func (n *Node) Note() string {
 	if l == nil {
 		return ""
 	}
-	if a := l.progress(); !a.quorum {
-		return "no quorum: writes and linearizable reads fail until a majority of the voters is back; see huddle status"
+	if a := l.progress(); a.quorum {
+		return ""
 	}
-	return ""
+	voters, living := 0, 0
+	for _, m := range l.on.members(l) {
+		if m.Role == RoleVoter || m.Role == RoleLeader {
+			voters++
+			if m.State != StateDead {
+				living++
+			}
+		}
+	}
+	if living > voters/2 {
+		return "no quorum: no leader at the moment; writes and linearizable reads wait or fail until one is elected"
+	}
+	return fmt.Sprintf("no quorum: %d of %d voters are alive; start the others again, or, if they are lost for good, "+
+		"run huddle recover on the node that huddle status names", living, voters)
 }

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -262,7 +263,9 @@ func parseOrigin(r *wire.Reader) *origin {
 		for p := range m.parts {
 			m.parts[p] = make([]machine.Reply, r.Count(replyLeast))
 			for k := range m.parts[p] {
-				m.parts[p][k] = ParseReply(r)
+				reply := ParseReply(r)
+				reply.Data = bytes.Clone(reply.Data) // and let go of the snapshot
+				m.parts[p][k] = reply
 			}
 		}
 	}
@@ -360,7 +363,7 @@ func (s *state) readShell(r *wire.Reader) error {
 	for range r.Count(1) {
 		m := remembered{id: r.String()}
 		copy(m.command[:], r.Take(len(m.command)))
-		m.reply, m.until = r.Bytes(), time.Duration(r.Uint64())
+		m.reply, m.until = bytes.Clone(r.Bytes()), time.Duration(r.Uint64())
 		s.idem.Load(m)
 		s.own += m.size()
 	}
