@@ -104,7 +104,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Drain = max(c.Drain, 0)
 	if c.Network == nil {
-		c.Network = cluster.HostNetwork(c.DNS)
+		c.Network = cluster.HostNetwork(c.DNS, c.Bind)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

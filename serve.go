@@ -28,7 +28,11 @@ func (n *Node) serveRedis(cfg Config, d doors) error {
 
 // stats is what INFO says of the node.
 func (n *Node) stats(cfg Config) redis.Stats {
-	return redis.Stats{Node: n.cluster.ID(), Durable: cfg.DataDir != "", StateLimit: cfg.StateBytes}
+	u := n.cluster.Usage()
+	return redis.Stats{
+		Node: n.cluster.ID(), Cluster: u.Cluster, Durable: cfg.DataDir != "", Loading: u.Cluster == "",
+		StateBytes: u.StateBytes, StateLimit: u.StateLimit,
+	}
 }
 
 // serveHTTP starts to serve the API and the probes. Its goroutines end when

@@ -44,6 +44,7 @@ func (l *life) attend(ctx context.Context) {
 	ticker := time.NewTicker(attendEvery)
 	defer ticker.Stop()
 	asked := time.Now()
+	hangs := hangs{last: time.Now()}
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,9 +53,12 @@ func (l *life) attend(ctx context.Context) {
 			l.aside(&l.compacting, l.compact)
 		case <-ticker.C:
 			l.hasCaughtUp()
+			if !l.settled.Load() {
+				l.aside(&l.judging, func() { l.judgeSettled(ctx) })
+			}
 		}
-		if stalled := l.on.store.Stalled(); stalled > l.node.raftTime(hangTime) {
-			l.end(&diskError{fmt.Errorf("the disk has not finished a write for %s", stalled.Round(time.Second))})
+		if hangs.see(l.on.store.Stalled(), l.node.raftTime(hangTime)) {
+			l.end(&diskError{fmt.Errorf("the disk has not finished a write for %s", l.on.store.Stalled().Round(time.Second))})
 		}
 		if l.raft.State() == raft.Shutdown {
 			l.end(errRemoved)
@@ -64,6 +68,26 @@ func (l *life) attend(ctx context.Context) {
 			l.aside(&l.inquiring, func() { l.inquire(ctx) })
 		}
 	}
+}
+
+// hangs tells a disk that hangs from a process that was paused, whose writes
+// seem to have taken as long as the pause.
+type hangs struct {
+	last time.Time // when it was looked last
+	seen int       // how often in a row a write took too long
+}
+
+// hangsSeen is how often a write must be seen to take too long.
+const hangsSeen = 3
+
+func (h *hangs) see(stalled, most time.Duration) bool {
+	gap := time.Since(h.last)
+	h.last = time.Now()
+	h.seen++
+	if stalled < most || gap > 2*attendEvery {
+		h.seen = 0
+	}
+	return h.seen >= hangsSeen
 }
 
 // aside does something that may take long on a goroutine of its own, unless it
@@ -121,17 +145,21 @@ func (l *life) isEmpty() bool { return l.raft.LastIndex() == 0 }
 
 // compact takes a snapshot and keeps little of the log behind it.
 func (l *life) compact() {
-	usual := l.raft.ReloadableConfig()
-	brief := usual
-	brief.TrailingLogs = min(usual.TrailingLogs, l.on.store.TrailingFor(logRoom))
-	if err := l.raft.ReloadConfig(brief); err != nil {
-		l.node.cfg.Logger.Warn("making the log smaller", slog.Any("error", err))
-		return
-	}
+	usual := l.raft.ReloadableConfig().TrailingLogs
+	l.keepTrailing(min(usual, l.on.store.TrailingFor(logRoom)))
+	defer l.keepTrailing(usual)
 	if err := l.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		l.node.cfg.Logger.Warn("making the log smaller", slog.Any("error", err))
 	}
-	if err := l.raft.ReloadConfig(usual); err != nil {
+}
+
+// keepTrailing sets how many entries Raft keeps behind a snapshot.
+func (l *life) keepTrailing(n uint64) {
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	config := l.raft.ReloadableConfig()
+	config.TrailingLogs = n
+	if err := l.raft.ReloadConfig(config); err != nil {
 		l.node.cfg.Logger.Warn("making the log smaller", slog.Any("error", err))
 	}
 }

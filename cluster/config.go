@@ -104,7 +104,7 @@ func (c Config) complete() (Config, error) {
 	c.Snapshots = cmp.Or(c.Snapshots, 8192)
 	c.Level = cmp.Or(c.Level, Level)
 	if c.Network == nil {
-		c.Network = HostNetwork("")
+		c.Network = HostNetwork("", c.Bind)
 	}
 	if c.WallTime == nil {
 		c.WallTime = time.Now

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/huddlecache/huddle/cluster/internal/founding"
-	"github.com/huddlecache/huddle/cluster/internal/gossip"
 	"github.com/huddlecache/huddle/cluster/internal/peer"
 	"github.com/huddlecache/huddle/cluster/internal/replica"
 	"github.com/huddlecache/huddle/cluster/machine"
@@ -52,8 +52,10 @@ type life struct {
 	began    time.Time
 	tenure   atomic.Pointer[tenure]
 	caughtUp atomic.Bool
+	settled  atomic.Bool // see judgeSettled
 
-	compacting, inquiring atomic.Bool // are being done
+	compacting, inquiring, judging atomic.Bool // are being done
+	reloading                      sync.Mutex  // serialises changes of Raft's settings
 
 	lastAtStart uint64 // index of the last log entry when the life began
 
@@ -64,6 +66,7 @@ type life struct {
 
 	full chan struct{} // holds a token when the log takes too much room
 	over chan error    // why the life ends; holds one
+	gone chan struct{} // closed when Raft has shut down
 }
 
 // heard is a sign of life of the leader: its lease time cannot have been
@@ -80,7 +83,7 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	ctx, stop := context.WithCancel(context.Background())
 	l := &life{
 		node: n, on: p, id: p.id, cluster: cluster, ctx: ctx, stop: stop, began: time.Now(),
-		opening: make(chan struct{}, 1), over: make(chan error, 1), full: make(chan struct{}, 1),
+		opening: make(chan struct{}, 1), over: make(chan error, 1), full: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 	l.opening <- struct{}{}
 	l.nonce.Store(randomNumber())
@@ -131,8 +134,8 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 	cfg := l.node.raftConfig(p.id)
 	cfg.NotifyCh = notify
 	if founders != nil && len(founders.Servers) == 1 {
-		cfg.HeartbeatTimeout /= 2
-		cfg.ElectionTimeout /= 2
+		cfg.HeartbeatTimeout = l.node.raftTime(foundingTime)
+		cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = cfg.HeartbeatTimeout, cfg.HeartbeatTimeout
 	}
 	logs, stable, snapshots := p.store.Logs(), p.store.Stable(), p.store.Snapshots()
 	if founders != nil {
@@ -149,15 +152,15 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 	return nil
 }
 
-// relax gives a node that has founded its cluster alone the usual time-outs,
-// once it leads.
-func (l *life) relax() {
-	usual := l.node.raftConfig(l.id)
+// pace sets Raft's time-outs for heartbeats and elections, which must not be
+// shorter. A leader sends one at most every
+// fifth of it, so that an idle leader, which needs none of its own, wakes half
+// as often with twice the usual.
+func (l *life) pace(heartbeat time.Duration) {
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
 	config := l.raft.ReloadableConfig()
-	if config.HeartbeatTimeout == usual.HeartbeatTimeout {
-		return
-	}
-	config.HeartbeatTimeout, config.ElectionTimeout = usual.HeartbeatTimeout, usual.ElectionTimeout
+	config.HeartbeatTimeout, config.ElectionTimeout = heartbeat, heartbeat
 	if err := l.raft.ReloadConfig(config); err != nil {
 		l.node.cfg.Logger.Warn("changing the log's time-outs", slog.Any("error", err))
 	}
@@ -171,10 +174,10 @@ func (n *Node) raftTime(d time.Duration) time.Duration {
 func (n *Node) raftConfig(id string) *raft.Config {
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = raft.ServerID(id)
-	cfg.HeartbeatTimeout = n.raftTime(500 * time.Millisecond)
-	cfg.ElectionTimeout = n.raftTime(500 * time.Millisecond)
-	cfg.LeaderLeaseTimeout = n.raftTime(250 * time.Millisecond)
-	cfg.CommitTimeout = 50 * time.Millisecond
+	cfg.HeartbeatTimeout = n.raftTime(electionTime)
+	cfg.ElectionTimeout = n.raftTime(electionTime)
+	cfg.LeaderLeaseTimeout = n.raftTime(leaseTime)
+	cfg.CommitTimeout = 500 * time.Millisecond
 	// Entries are handed over one by one: what is in a buffer when Raft shuts
 	// down is never answered. The proposer gathers meanwhile what comes.
 	cfg.BatchApplyCh = false
@@ -184,6 +187,15 @@ func (n *Node) raftConfig(id string) *raft.Config {
 	cfg.Logger = raftLogger(n.cfg.Logger)
 	return cfg
 }
+
+// Raft's time-outs, which the configured pace multiplies. The lease only bounds
+// for how long a leader that is cut off does not know it: reads are confirmed
+// otherwise.
+const (
+	electionTime = 500 * time.Millisecond
+	leaseTime    = 400 * time.Millisecond
+	foundingTime = 250 * time.Millisecond // of a node that founds its cluster alone
+)
 
 // Of the entries between two snapshots so many are kept behind the last one,
 // for followers that are a little late; and so often, per entry, the log is
@@ -259,6 +271,7 @@ func (l *life) close(isDisk bool) error {
 	}()
 	l.settle()
 	shutdownErr := l.raft.Shutdown().Error()
+	close(l.gone)
 	l.transport.CloseStreams()
 	l.work.Wait()
 	return errors.Join(err, shutdownErr)
@@ -287,7 +300,22 @@ func (l *life) append(data []byte) (future raft.ApplyFuture, answered func(), er
 		answered()
 		return nil, nil, raft.ErrNotLeader
 	}
-	return l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime), answered, nil
+	future = l.raft.ApplyLog(raft.Log{Data: data}, enqueueTime)
+	bound(future, l.gone)
+	return future, answered, nil
+}
+
+// bound makes a future of Raft end when gone is closed. Raft's futures have a
+// field for that, which it sets for some of its own only: those of entries that
+// are on their way when Raft shuts down would never end.
+func bound(future raft.Future, gone chan struct{}) {
+	v := reflect.Indirect(reflect.ValueOf(future))
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	if field := v.FieldByName("ShutdownCh"); field.IsValid() && field.CanSet() && field.IsNil() {
+		field.Set(reflect.ValueOf(gone))
+	}
 }
 
 // log appends an entry and waits for what the state answers.
@@ -310,7 +338,9 @@ func (l *life) change(make func() raft.IndexFuture) error {
 	if l.isOver() {
 		return raft.ErrNotLeader
 	}
-	return make().Error()
+	future := make()
+	bound(future, l.gone)
+	return future.Error()
 }
 
 // leader is the ID of the leader as this node knows it.
@@ -441,7 +471,8 @@ func (l *life) rule(ctx context.Context) {
 	}
 	l.node.cfg.Logger.Info("leading", slog.Uint64("term", l.office.Load().term))
 	defer l.office.Store(nil)
-	l.relax()
+	l.pace(l.node.raftTime(2 * electionTime))
+	defer l.pace(l.node.raftTime(electionTime))
 	var duties sync.WaitGroup
 	duties.Go(func() { l.sweep(ctx) })
 	duties.Go(func() { l.keepMembers(ctx) })
@@ -483,19 +514,20 @@ func (l *life) founding(wall time.Duration) *replica.Founding {
 
 // sweepEvery is how often a leader looks for what is due while nothing is
 // written.
-const sweepEvery = 250 * time.Millisecond
+const (
+	sweepEvery = 250 * time.Millisecond
+	sweepIdle  = time.Second // where nothing has a deadline
+)
 
 // sweep logs the time when something is due, so that it is removed also where
 // no command comes. Where nothing is due it writes nothing.
 func (l *life) sweep(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
+	for ctx.Err() == nil {
+		wait := sweepIdle
+		if _, found := l.replica.NextDeadline(); found {
+			wait = sweepEvery
 		}
+		l.node.pause(ctx, wait)
 		for l.isDue() && l.proposer.tick(ctx).status == statusDone {
 		}
 	}
@@ -642,31 +674,34 @@ func (l *life) lastTerm() uint64 {
 	return term
 }
 
-// isSettled reports whether a node that was never ready is: it votes, or as
-// many healthy voters are there as there should be. Were it ready sooner, a
-// roll-out would stop the next voter too soon.
-func (l *life) isSettled() bool {
+// judgeSettled looks whether a node that was never ready is: it votes, or as
+// many voters answer as there should be, and enough would still if the next one
+// were stopped. Were it ready sooner, a roll-out would stop that one too soon.
+// The voters are asked: gossip learns of a death seconds later.
+func (l *life) judgeSettled(ctx context.Context) {
 	if !l.hasCaughtUp() {
-		return false
+		return
 	}
-	voters, living, healthy := 0, 0, 0
+	progress := l.survey(ctx)
+	voters, answering, living := 0, 0, 0
+	isVoter := false
 	for _, s := range l.configuration().Servers {
-		m, found := l.on.find(string(s.ID))
-		isAlive := string(s.ID) == l.id || found && m.State == gossip.Alive
-		if isAlive {
+		id := string(s.ID)
+		_, answers := progress[id]
+		if answers {
 			living++
 		}
 		if s.Suffrage != raft.Voter {
 			continue
 		}
-		if string(s.ID) == l.id {
-			return true
-		}
 		voters++
-		if isAlive {
-			healthy++
+		if answers {
+			answering++
 		}
+		isVoter = isVoter || id == l.id
 	}
-	isSafe := healthy == voters || healthy-1 > voters/2 // also without the next voter that is stopped
-	return isSafe && healthy > 0 && healthy >= founding.Voters(living, l.node.cfg.Voters, l.node.cfg.Expect)
+	isSafe := answering == voters || answering-1 > voters/2
+	if isVoter || isSafe && answering >= founding.Voters(living, l.node.cfg.Voters, l.node.cfg.Expect) {
+		l.settled.Store(true)
+	}
 }

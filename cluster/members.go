@@ -22,7 +22,7 @@ import (
 // and the leader has not heard it either: a leader that has just woken from a
 // pause sees nobody, and would remove all.
 const (
-	surveyEvery    = 250 * time.Millisecond
+	surveyEvery    = time.Second
 	reconcileEvery = time.Second
 	silence        = 5 * time.Second // without an answer, before a server can have failed
 	stability      = 5 * time.Second // in sight, before a server may vote
@@ -35,7 +35,7 @@ const (
 // this node leads: autopilot decides when to look, this file what to do.
 func (l *life) keepMembers(ctx context.Context) {
 	k := &keeper{life: l, began: time.Now(), heard: map[string]time.Time{}}
-	pilot := autopilot.New(l.raft, k,
+	pilot := autopilot.New(boundRaft{l.raft, l.gone}, k,
 		autopilot.WithLogger(raftLogger(l.node.cfg.Logger)),
 		autopilot.WithUpdateInterval(surveyEvery),
 		autopilot.WithReconcileInterval(reconcileEvery),
@@ -45,6 +45,26 @@ func (l *life) keepMembers(ctx context.Context) {
 	pilot.Start(ctx)
 	k.watchLevel(ctx)
 	<-pilot.Stop()
+}
+
+// boundRaft is Raft with changes that end when it has shut down (see bound).
+type boundRaft struct {
+	*raft.Raft
+	gone chan struct{}
+}
+
+// AddVoter implements autopilot.Raft.
+func (r boundRaft) AddVoter(id raft.ServerID, address raft.ServerAddress, prevIndex uint64, timeout time.Duration) raft.IndexFuture {
+	future := r.Raft.AddVoter(id, address, prevIndex, timeout)
+	bound(future, r.gone)
+	return future
+}
+
+// DemoteVoter implements autopilot.Raft.
+func (r boundRaft) DemoteVoter(id raft.ServerID, prevIndex uint64, timeout time.Duration) raft.IndexFuture {
+	future := r.Raft.DemoteVoter(id, prevIndex, timeout)
+	bound(future, r.gone)
+	return future
 }
 
 // A keeper is what autopilot knows of this program, for one reign.
@@ -505,7 +525,9 @@ func (l *life) abdicate(ctx context.Context) error {
 	if heir.ID == "" {
 		return errors.New("no other voter answers")
 	}
-	return l.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error()
+	future := l.raft.LeadershipTransferToServer(heir.ID, heir.Address)
+	bound(future, l.gone)
+	return future.Error()
 }
 
 func (l *life) hasOtherVoter() bool {

@@ -9,9 +9,14 @@ import (
 )
 
 // HostNetwork is the machine's own network. Names are resolved as the machine
-// does it, or, where dns ("host:port") is given, by asking that server.
-func HostNetwork(dns string) Network {
+// does it, or, where dns ("host:port") is given, by asking that server. Other
+// nodes are called from the source address, unless it is zero or unspecified:
+// a firewall then knows a node by one address.
+func HostNetwork(dns string, source netip.Addr) Network {
 	h := &hostNetwork{resolver: net.DefaultResolver}
+	if source.IsValid() && !source.IsUnspecified() {
+		h.calls.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
 	if dns != "" {
 		h.resolver = &net.Resolver{
 			PreferGo: true,
@@ -26,7 +31,8 @@ func HostNetwork(dns string) Network {
 // hostNetwork implements Network with the sockets of the machine.
 type hostNetwork struct {
 	resolver *net.Resolver
-	dialer   net.Dialer
+	dialer   net.Dialer // for DNS and routes
+	calls    net.Dialer // for other nodes
 	listener net.ListenConfig
 }
 
@@ -42,7 +48,7 @@ func (h *hostNetwork) ListenPacket(addr string) (net.PacketConn, error) {
 
 // Dial implements Network.
 func (h *hostNetwork) Dial(ctx context.Context, addr string) (net.Conn, error) {
-	return h.dialer.DialContext(ctx, "tcp", addr)
+	return h.calls.DialContext(ctx, "tcp", addr)
 }
 
 // LookupHost implements Network: A and AAAA records, hosts files included.

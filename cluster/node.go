@@ -138,15 +138,15 @@ func (n *Node) Err() error {
 // A node that leaves in order takes at most leaveMost for it, its drain time
 // included, and closeMost to stop after that.
 const (
-	leaveMost = 20 * time.Second
-	closeMost = 3 * time.Second
+	leaveMost = 16 * time.Second
+	closeMost = 8 * time.Second // gossip alone waits up to 5 s for its last probe where it is slow
 )
 
 // Close leaves the cluster in order: it stops being ready, goes on for the
 // configured drain time, moves leadership, has an ephemeral node removed, and
-// stops. What is left of that after 20 s, or when the context ends, is
+// stops. What is left of that after 16 s, or when the context ends, is
 // skipped. A disk that hangs may keep the node from stopping: then Close
-// returns an error 3 s later.
+// returns an error 8 s later.
 func (n *Node) Close(ctx context.Context) error {
 	n.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, leaveMost)
@@ -205,6 +205,22 @@ func (n *Node) Leader() string {
 	return ""
 }
 
+// Usage is what this node knows without asking anybody.
+type Usage struct {
+	Cluster    string // cluster ID; empty while the node is in none
+	StateBytes int64  // what the replicated state takes
+	StateLimit int64  // what it may take
+}
+
+// Usage returns what this node knows without asking anybody.
+func (n *Node) Usage() Usage {
+	u := Usage{StateLimit: n.cfg.StateBytes}
+	if l := n.life.Load(); l != nil {
+		u.Cluster, u.StateBytes = l.cluster, l.replica.Size()
+	}
+	return u
+}
+
 // Ready returns nil, or why the node should not be sent clients: it is
 // joining, draining, or cut off from all others. A lost quorum is no reason:
 // every pod would leave its Service, and the application with it.
@@ -216,7 +232,7 @@ func (n *Node) Ready() error {
 	case p == nil || l == nil:
 		return errJoining
 	case !n.started.Load():
-		if !l.isSettled() {
+		if !l.settled.Load() {
 			return errCatching
 		}
 		n.started.Store(true)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -378,5 +377,3 @@ func TestOneWrongClockAtTheFounding(t *testing.T) {
 		}
 	}
 }
-
-var _ = strconv.Itoa

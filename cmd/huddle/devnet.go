@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 
@@ -29,7 +30,7 @@ const reserveTries = 20
 // reserve opens free ports for gossip, TCP and UDP, and for peers.
 func reserve(ctx context.Context) (*devNetwork, error) {
 	n := &devNetwork{
-		Network: cluster.HostNetwork(""),
+		Network: cluster.HostNetwork("", netip.Addr{}),
 		streams: map[string]net.Listener{},
 		packets: map[string]net.PacketConn{},
 	}

@@ -110,26 +110,33 @@ func CheckCounted(h *History) error {
 }
 
 // CheckTogether reports operations that were sent together and between which
-// another client's came.
+// another client's came. Only what comes before the last write of its group is
+// promised to be done in one go.
 func CheckTogether(h *History) error {
-	last := map[string]*Op{} // key -> last one of the group
+	lastWrite := map[int]int{} // group -> place in h.Ops
+	for i, o := range h.Ops {
+		if !o.IsRead() {
+			lastWrite[o.Group] = i
+		}
+	}
+	last := map[string]*Op{} // key -> last operation of the group
 	group := 0
-	for _, o := range h.Ops {
+	for i, o := range h.Ops {
 		if o.Group != group {
 			clear(last)
 			group = o.Group
 		}
 		before := last[o.Key]
 		last[o.Key] = o
-		if before == nil || before.Outcome != Done || o.Outcome != Done || o.Kind != Get {
+		isWithin := before != nil && i < lastWrite[group] && before.Outcome == Done && o.Outcome == Done
+		if !isWithin || o.Kind != Get || before.TTL > 0 {
 			continue
 		}
 		want := before.Value
 		if before.Kind == Set {
 			want = before.Arg
 		}
-		isOver := before.Kind == Set && before.TTL > 0
-		if o.Value != want && !isOver {
+		if o.Value != want {
 			return &Violation{"what is sent together is not torn", before.String() + "\n" + o.String(), o.Key}
 		}
 	}

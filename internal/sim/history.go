@@ -19,6 +19,7 @@ type History struct {
 	Events   []Event
 	Replicas []Replica // at the end, when all is well and everything was applied
 	Idle     [2]uint64 // last index before and after a minute without clients
+	Term     uint64    // at the end
 }
 
 // An Event is something that was done to the cluster.
@@ -130,8 +131,8 @@ func (h *History) Story(keys ...string) string {
 	return b.String()
 }
 
-// tally counts the outcomes.
-func (h *History) tally() map[string]int {
+// Tally counts the outcomes.
+func (h *History) Tally() map[string]int {
 	n := map[string]int{}
 	for _, o := range h.Ops {
 		name := string(o.Outcome)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,18 +22,37 @@ var errDisk = errors.New("no space left on the disk")
 func (w *world) nemesis() {
 	for range w.o.Rounds {
 		w.weather()
-		if w.chance(0.4) {
+		switch n := w.random.IntN(10); {
+		case n < 4:
 			w.replace()
-		} else {
-			end := w.trouble()
-			w.sleep(2 * time.Second)
-			also := w.trouble()
-			w.sleep(6 * time.Second)
-			end()
-			w.sleep(time.Second)
-			also()
+		case n < 7:
+			w.storm()
+		default:
+			w.siege()
 		}
 		w.sleep(2 * time.Second)
+	}
+}
+
+// siege makes trouble twice at once, for long.
+func (w *world) siege() {
+	end := w.trouble()
+	w.sleep(2 * time.Second)
+	also := w.trouble()
+	w.sleep(6 * time.Second)
+	end()
+	w.sleep(time.Second)
+	also()
+}
+
+// storm makes short troubles, one after another: each about as long as it
+// takes to elect a leader.
+func (w *world) storm() {
+	for range 8 {
+		end := w.trouble()
+		w.sleep(1500 * time.Millisecond)
+		end()
+		w.sleep(800 * time.Millisecond)
 	}
 }
 
@@ -206,17 +224,17 @@ func (w *world) hurtDisk(p *clustertest.Pod) (end func()) {
 // The cluster is whole before, or a majority of its memories could be lost.
 func (w *world) replace() {
 	w.whole()
-	end := func() {}
-	if w.chance(0.3) {
-		end = w.trouble()
-		w.sleep(time.Second)
-	}
-	p := w.pick()
 	added := w.chance(0.3)
 	if added {
 		w.add()
 		w.sleep(10 * time.Second)
 	}
+	end := func() {}
+	if w.chance(0.3) {
+		end = w.trouble()
+		w.sleep(time.Second) // too short for anybody to be taken for dead
+	}
+	p := w.pick()
 	if w.chance(0.5) {
 		end()
 		end = func() {}
@@ -303,8 +321,7 @@ func (w *world) fail(reason string) {
 	for _, p := range w.cluster.Pods() {
 		fmt.Fprintf(&b, "%s at %s: ready: %v\n%+v\n", p.Name, p.Addr, p.Node.Ready(), p.Node.Status(context.Background()))
 	}
-	os.Stderr.WriteString(reason + w.rec.h.Story() + b.String())
-	w.t.Fatalf("HUDDLE_SEED=%d: %s\n%s%s", w.o.Seed, reason, b.String(), w.rec.h.Story())
+	w.t.Fatalf("HUDDLE_SEED=%d: %s\n%s", w.o.Seed, reason, b.String())
 }
 
 // missing says what is missing for the cluster to be whole.

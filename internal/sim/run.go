@@ -45,6 +45,10 @@ func (o Options) complete() Options {
 	return o
 }
 
+// oweTime is within how much time a whole cluster must answer what clients
+// repeat.
+const oweTime = time.Minute
+
 // feature is the number of the keyspace in the log.
 const feature = 1
 
@@ -147,10 +151,18 @@ func (w *world) clients() (stop func()) {
 	}
 	stop = sync.OnceFunc(func() {
 		close(done)
+		late := time.AfterFunc(oweTime, func() {
+			w.rec.event("gave up: clients still wait for what they owe")
+			cancel()
+		})
 		running.Wait()
+		late.Stop()
 		cancel()
 	})
 	w.t.Cleanup(func() { // for a run that has failed
+		if w.t.Failed() {
+			w.t.Logf("HUDDLE_SEED=%d\n%s", w.o.Seed, w.rec.h.Story())
+		}
 		cancel()
 		for _, at := range w.seats.all() {
 			w.seats.resume(at.pod)

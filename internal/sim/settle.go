@@ -28,6 +28,7 @@ func (w *world) settle() {
 	for _, p := range w.cluster.Pods() {
 		w.rec.h.Replicas = append(w.rec.h.Replicas, w.replica(p, keys))
 	}
+	w.rec.h.Term = w.cluster.Pods()[0].Node.Status(context.Background()).Term
 	w.rec.h.Idle[0] = w.index()
 	time.Sleep(idleTime)
 	w.rec.h.Idle[1] = w.index()

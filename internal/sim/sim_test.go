@@ -46,6 +46,7 @@ func forSeeds(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
 // judge fails the test for each promise that a history breaks, and tells how.
 func judge(t *testing.T, h *sim.History) {
 	t.Helper()
+	t.Logf("%d operations in %d terms and %d entries: %v", len(h.Ops), h.Term, h.Idle[0], h.Tally())
 	for _, check := range sim.Checks {
 		if err := check(h); err != nil {
 			story := ""
