@@ -332,13 +332,13 @@ func (l *life) log(data []byte) (response any, err error) {
 }
 
 // change makes a change of the configuration and waits for it.
-func (l *life) change(make func() raft.IndexFuture) error {
+func (l *life) change(begin func() raft.IndexFuture) error {
 	l.pending.Add(1)
 	defer l.pending.Add(-1)
 	if l.isOver() {
 		return raft.ErrNotLeader
 	}
-	future := make()
+	future := begin()
 	bound(future, l.gone)
 	return future.Error()
 }

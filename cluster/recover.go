@@ -41,7 +41,8 @@ func (n *Node) Recover(ctx context.Context, o RecoverOptions) (string, error) {
 	if l == nil {
 		return "", fmt.Errorf("%w: this node is in no cluster", ErrRefused)
 	}
-	report, obstacle := l.weighRecovery(ctx)
+	progress := l.survey(ctx)
+	report, obstacle := l.weighRecovery(progress)
 	if obstacle != "" && !o.Force {
 		return report, fmt.Errorf("%w: %s", ErrRefused, obstacle)
 	}
@@ -49,7 +50,7 @@ func (n *Node) Recover(ctx context.Context, o RecoverOptions) (string, error) {
 		return report + "dry run: nothing was changed\n", nil
 	}
 	r := &recovery{cluster: newClusterID(), done: make(chan error, 1)}
-	orphans := l.orphans()
+	orphans := l.orphans(progress)
 	if !l.end(r) {
 		return report, fmt.Errorf("%w: this node is about to stop or to begin again; try again", ErrRefused)
 	}
@@ -70,10 +71,10 @@ func (n *Node) Recover(ctx context.Context, o RecoverOptions) (string, error) {
 	return report, nil
 }
 
-// orphans are living members of this cluster, which a recovery leaves behind.
-func (l *life) orphans() (list []gossip.Member) {
+// orphans are the members that answer, which a recovery leaves behind.
+func (l *life) orphans(progress map[string]statusAnswer) (list []gossip.Member) {
 	for _, m := range l.on.seen() {
-		if m.ID != l.id && m.State == gossip.Alive && m.Cluster == l.cluster {
+		if _, answers := progress[m.ID]; answers && m.ID != l.id {
 			list = append(list, m)
 		}
 	}
@@ -82,12 +83,11 @@ func (l *life) orphans() (list []gossip.Member) {
 
 // weighRecovery lists what is known of the others, and what speaks against a
 // recovery here.
-func (l *life) weighRecovery(ctx context.Context) (report, obstacle string) {
+func (l *life) weighRecovery(progress map[string]statusAnswer) (report, obstacle string) {
 	var b strings.Builder
 	own := l.progress()
 	fmt.Fprintf(&b, "this node %s: last entry %d of term %d\n", l.id, own.last, own.lastTerm)
 	voters, living := 0, 0
-	progress := l.survey(ctx)
 	for _, s := range l.configuration().Servers {
 		id := string(s.ID)
 		a, answers := progress[id]

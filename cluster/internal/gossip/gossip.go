@@ -82,7 +82,7 @@ type Gossip struct {
 // Open begins to gossip and to look for others. The context bounds the wait
 // for an answer of DNS, from which the own address may be found.
 func Open(ctx context.Context, cfg Config) (*Gossip, error) {
-	meta, err := cfg.Meta.append(nil)
+	meta, err := cfg.Meta.encode()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Gossip, error) {
 	}
 	g.meta.Store(&meta)
 	if err := g.start(ctx, cfg, keyring); err != nil {
-		t.Shutdown()
+		_ = t.Shutdown() // what went wrong first is the error
 		return nil, err
 	}
 	return g, nil
@@ -242,7 +242,7 @@ func (g *Gossip) Update(meta Meta) error {
 	if meta.ID != g.table.self {
 		return fmt.Errorf("%w: ID changed from %q to %q", ErrMeta, g.table.self, meta.ID)
 	}
-	encoded, err := meta.append(nil)
+	encoded, err := meta.encode()
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func TestReturned(t *testing.T) {
 
 func heardOf(t *testing.T, id, addr string) *memberlist.Node {
 	t.Helper()
-	meta, err := Meta{ID: id, PeerPort: 7947}.append(nil)
+	meta, err := Meta{ID: id, PeerPort: 7947}.encode()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ var ErrMeta = errors.New("invalid metadata")
 // The longest metadata fits: memberlist panics where it does not.
 const _ = uint(memberlist.MetaMaxSize - metaHeader - (1 + maxCluster) - (1 + maxVersion) - (1 + maxName))
 
-// append encodes metadata. The ID is not in it: memberlist carries it as the
+// encode returns metadata as bytes. The ID is not in it: memberlist carries it as the
 // node's name.
 //
 //	 0      1          3       4          8
@@ -61,14 +61,14 @@ const _ = uint(memberlist.MetaMaxSize - metaHeader - (1 + maxCluster) - (1 + max
 //
 // Numbers are big endian; a text is its length in one byte and its bytes. A
 // later release may append fields: what follows the name is ignored.
-func (m Meta) append(b []byte) ([]byte, error) {
+func (m Meta) encode() ([]byte, error) {
 	switch {
 	case m.ID == "" || len(m.ID) > maxID:
 		return nil, fmt.Errorf("%w: ID of %d bytes, want 1 to %d", ErrMeta, len(m.ID), maxID)
 	case len(m.Cluster) > maxCluster:
 		return nil, fmt.Errorf("%w: cluster ID of %d bytes, want at most %d", ErrMeta, len(m.Cluster), maxCluster)
 	}
-	b = append(b, metaFormat)
+	b := []byte{metaFormat}
 	b = binary.BigEndian.AppendUint16(b, m.PeerPort)
 	b = append(b, byte(m.Flags))
 	b = binary.BigEndian.AppendUint32(b, m.Level)
@@ -77,7 +77,7 @@ func (m Meta) append(b []byte) ([]byte, error) {
 	return appendText(b, shorten(m.Name, maxName)), nil
 }
 
-// parseMeta decodes what append has encoded, for the node of a given ID.
+// parseMeta decodes what encode has encoded, for the node of a given ID.
 func parseMeta(id string, b []byte) (Meta, error) {
 	switch {
 	case id == "" || len(id) > maxID:

@@ -15,7 +15,7 @@ var golden = []byte("\x01\x1f\x0b\x05\x00\x00\x00\x07\x02c1\x050.1.0\x05pod-1")
 
 func TestMetaFormat(t *testing.T) {
 	m := Meta{ID: "n1", Name: "pod-1", PeerPort: 7947, Cluster: "c1", Version: "0.1.0", Level: 7, Flags: Durable | Ready}
-	got, err := m.append(nil)
+	got, err := m.encode()
 	if err != nil || !bytes.Equal(got, golden) {
 		t.Errorf("encoded %q, %v; want %q", got, err, golden)
 	}
@@ -47,7 +47,7 @@ func TestMetaRefuses(t *testing.T) {
 func TestMetaOfLongTextsFits(t *testing.T) {
 	long := strings.Repeat("ü", 1000)
 	m := Meta{ID: "n1", Name: "x" + long, Version: long, Cluster: strings.Repeat("c", maxCluster)}
-	b, err := m.append(nil)
+	b, err := m.encode()
 	if err != nil || len(b) > memberlist.MetaMaxSize {
 		t.Fatalf("encoded %d bytes, %v; want at most %d", len(b), err, memberlist.MetaMaxSize)
 	}
@@ -73,7 +73,7 @@ func FuzzMeta(f *testing.F) {
 		if err != nil {
 			return
 		}
-		encoded, err := m.append(nil)
+		encoded, err := m.encode()
 		if err != nil || len(encoded) > memberlist.MetaMaxSize {
 			t.Fatalf("%+v encodes to %d bytes, %v", m, len(encoded), err)
 		}

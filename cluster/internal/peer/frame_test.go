@@ -22,15 +22,18 @@ func TestFrameLayout(t *testing.T) {
 	}{
 		{"alive", frame{typ: frameAlive}, "\x00\x00\x00\x01\x00"},
 		{
-			"request", frame{typ: frameRequest, id: 0x0102, code: 7, wait: 300 * time.Microsecond, body: []byte("hi")},
+			"request",
+			frame{typ: frameRequest, id: 0x0102, code: 7, wait: 300 * time.Microsecond, body: []byte("hi")},
 			"\x00\x00\x00\x0e\x01\x00\x00\x00\x00\x00\x00\x01\x02\x07\xac\x02hi",
 		},
 		{
-			"request without end", frame{typ: frameRequest, id: 1, code: 7},
+			"request without end",
+			frame{typ: frameRequest, id: 1, code: 7},
 			"\x00\x00\x00\x0b\x01\x00\x00\x00\x00\x00\x00\x00\x01\x07\x00",
 		},
 		{
-			"reply", frame{typ: frameReply, id: 1, code: statusError, body: []byte("no")},
+			"reply",
+			frame{typ: frameReply, id: 1, code: statusError, body: []byte("no")},
 			"\x00\x00\x00\x0c\x02\x00\x00\x00\x00\x00\x00\x00\x01\x01no",
 		},
 		{"goodbye", frame{typ: frameGoodbye, body: []byte("bye")}, "\x00\x00\x00\x04\x03bye"},

@@ -179,9 +179,10 @@ func (s *identity) dial(ctx context.Context, addr, want, protocol, opening strin
 	}
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	// The opening is written while the answer is read: a node that does not
-	// take this one's certificate writes as well, and reads no more.
+	// take this one's certificate writes as well, and reads no more. Of a write
+	// that went wrong the reading tells.
 	var wg sync.WaitGroup
-	wg.Go(func() { writeText(c, opening) })
+	wg.Go(func() { _ = writeText(c, opening) })
 	answer, err := readText(c)
 	if err != nil || answer != "" {
 		c.Close()
@@ -252,7 +253,7 @@ func (s *identity) letIn(raw *timed) (host func(*conn), c *conn, err error) {
 	config.NextProtos = []string{protocolRaft, protocolRPC}
 	config.VerifyConnection = func(state tls.ConnectionState) error { return c.verify(state, "") }
 	c.Conn = tls.Server(raw, config)
-	if err := c.Handshake(); err != nil {
+	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, nil, fmt.Errorf("handshake: %w", err)
 	}
 	opening, err := readText(c)
@@ -265,7 +266,7 @@ func (s *identity) letIn(raw *timed) (host func(*conn), c *conn, err error) {
 		host, err = s.hostCalls(opening)
 	}
 	if err != nil {
-		writeText(c, "refused: "+err.Error())
+		_ = writeText(c, "refused: "+err.Error()) // it is shut out in any case
 		return nil, nil, err
 	}
 	return host, c, writeText(c, "")

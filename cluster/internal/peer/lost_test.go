@@ -229,7 +229,7 @@ func TestNewAddressIsDialledAtOnce(t *testing.T) {
 		}
 		// It moves again: the old connection breaks, the new address is looked up.
 		b.Close()
-		b = w.open(t, peer.Config{ID: "b", Addr: "10.0.0.2:7947"})
+		w.open(t, peer.Config{ID: "b", Addr: "10.0.0.2:7947"})
 		synctest.Wait()
 		if _, err := a.Call(t.Context(), "b", peer.Small, 1, nil); err != nil {
 			t.Errorf("at its third address: %v", err)

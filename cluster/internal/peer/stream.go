@@ -79,7 +79,7 @@ func (s *stream) leave(err error) {
 	s.mu.Unlock()
 	s.ring()
 	defer time.AfterFunc(lingering, func() { s.c.Close() }).Stop()
-	io.Copy(io.Discard, s.r)
+	_, _ = io.Copy(io.Discard, s.r)
 }
 
 // over closes the connection because of err. It reports whether it was the
