@@ -15,7 +15,7 @@ const (
 	largeSize  = 300 << 10        // of a value that travels in a lane of its own, in bytes
 	epochTime  = 10 * time.Second // after which clients turn to other keys, so that each key's story is short
 	idemKeys   = 2
-	thinkMost  = 120 * time.Millisecond
+	thinkMost  = 250 * time.Millisecond
 	clientTime = 5 * time.Second // in which a node must answer, without being paused
 )
 
@@ -50,8 +50,13 @@ func (s *seats) pause(pod string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, at := range s.list {
-		if at.pod == pod {
+		if at.pod != pod {
+			continue
+		}
+		select {
+		case <-at.open:
 			at.open = make(chan struct{})
+		default: // it is paused already
 		}
 	}
 }
@@ -170,15 +175,15 @@ func (c *client) ask(ctx context.Context) {
 		c.do(ctx, c.op(Append, c.now("list", 1)))
 	case n < 63:
 		c.pipeline(ctx)
-	case n < 66:
+	case n < 64:
 		o := c.op(Set, c.now("large", 1))
 		o.Size = largeSize
 		c.do(ctx, o)
-	case n < 68:
+	case n < 65:
 		c.do(ctx, c.op(Get, c.now("large", 1)))
-	case n < 76:
+	case n < 74:
 		c.expire(ctx)
-	case n < 82:
+	case n < 80:
 		c.idem(ctx)
 	default:
 		c.look(ctx)

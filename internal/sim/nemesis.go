@@ -303,7 +303,7 @@ func (w *world) whole() {
 // than most.
 func (w *world) await(most time.Duration, what string, missing func() string) {
 	w.t.Helper()
-	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	for start := time.Now(); ; time.Sleep(lookEvery) {
 		lacks := missing()
 		if lacks == "" {
 			return

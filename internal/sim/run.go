@@ -21,7 +21,7 @@ type Options struct {
 	Seed    uint64
 	Pods    int  // 3
 	Clients int  // 6
-	Rounds  int  // of the nemesis; 6
+	Rounds  int  // of the nemesis; 4
 	Durable bool // pods keep their state on disk
 	Lost    bool // at the end a majority is killed at once, and a survivor recovers
 
@@ -40,7 +40,7 @@ func (o Options) complete() Options {
 		o.Clients = 6
 	}
 	if o.Rounds == 0 {
-		o.Rounds = 6
+		o.Rounds = 4
 	}
 	return o
 }

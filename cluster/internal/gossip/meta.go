@@ -51,8 +51,8 @@ var ErrMeta = errors.New("invalid metadata")
 // The longest metadata fits: memberlist panics where it does not.
 const _ = uint(memberlist.MetaMaxSize - metaHeader - (1 + maxCluster) - (1 + maxVersion) - (1 + maxName))
 
-// encode returns metadata as bytes. The ID is not in it: memberlist carries it as the
-// node's name.
+// encode returns metadata as bytes. The ID is not in it: memberlist carries it
+// as the node's name.
 //
 //	 0      1          3       4          8
 //	+------+----------+-------+----------+---------+---------+------+
