@@ -194,7 +194,7 @@ func (c Config) validateListeners() error {
 		}
 		for _, end := range ends {
 			if field != "HealthAddr" && c.Password == "" && !c.Open && !end.isLocal() {
-				return setting(field, "%s can be reached from outside, and there is no password; set one, or set Open to let everybody in", end)
+				return setting(field, "%s can be reached from outside, and there is no password; set one, or let everybody in with Open (HUDDLE_OPEN=true)", end)
 			}
 		}
 	}

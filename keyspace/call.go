@@ -130,6 +130,7 @@ func (c *call) isRefused(old *entry, size int64, until expiry) bool {
 	if old != nil && c.isLong(old.expiry) && size <= old.value.size() {
 		return false
 	}
+	c.tx.Refused = true
 	c.reply.fail(errFull)
 	return true
 }

@@ -102,5 +102,6 @@ type Tx struct {
 	Stamp
 	Shell
 	Pressure Pressure
+	Refused  bool     // set by the machine: it has refused the command, which had no effect and may come again
 	Seed     [16]byte // secret of the cluster, the same for its whole life, for keyed hashes
 }

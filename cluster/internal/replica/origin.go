@@ -226,9 +226,10 @@ func (r *Replica) applyOnce(tx *machine.Tx, m machine.Machine, it *Item) machine
 	if s.idem.Len() >= idemMost {
 		return machine.Reply{Err: machine.ErrOverloaded}
 	}
+	tx.Refused = false
 	reply := r.applyCommand(tx, m, it)
-	if reply.Err != nil {
-		return reply
+	if reply.Err != nil || tx.Refused {
+		return reply // nothing was done: the key is still free
 	}
 	entry := remembered{
 		id:      strings.Clone(it.Idem),

@@ -35,6 +35,9 @@ func (j *journal) Apply(tx *machine.Tx, cmd []byte) []byte {
 		return make([]byte, n)
 	case string(cmd) == "bad":
 		tx.Fail(machine.ErrUnknownCommand)
+	case string(cmd) == "refuse" && tx.Pressure != machine.PressureNone:
+		tx.Refused = true
+		return []byte("refused")
 	case string(cmd) == "e":
 		tx.Emit(machine.Event{Key: []byte("event")})
 	}
@@ -410,6 +413,26 @@ func TestAFullStateTakesOnlyWhatFrees(t *testing.T) {
 	want := "applied " + full + " [did del] [did before] " + full
 	if got := describe(w.workOf(entry).Batches[0]); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestARefusedCommandLeavesItsKeyFree(t *testing.T) {
+	w := newWorld(t)
+	o := w.open("a", 1)
+	for i, step := range []struct {
+		pressure machine.Pressure
+		want     string
+	}{
+		{machine.PressureHigh, "applied [refused]"},
+		{machine.PressureFull, "applied [" + machine.ErrFull.Error() + "]"},
+		{machine.PressureNone, "applied [did refuse]"},
+		{machine.PressureHigh, "applied [did refuse]"},
+	} {
+		b := idem(batch(o, uint64(i+1), "refuse"), "id")
+		entry := replica.Work{Term: w.term, Lease: 2, Pressure: step.pressure, Batches: [][]byte{b.Append(nil)}}
+		if got := describe(w.workOf(entry).Batches[0]); got != step.want {
+			t.Errorf("try %d: %s, want %s", i+1, got, step.want)
+		}
 	}
 }
 
