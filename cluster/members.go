@@ -24,17 +24,21 @@ import (
 const (
 	surveyEvery    = time.Second
 	reconcileEvery = time.Second
-	silence        = 5 * time.Second // without an answer, before a server can have failed
-	stability      = 5 * time.Second // in sight, before a server may vote
-	answering      = 2 * time.Second // since its last answer, a server counts as answering
-	behindMost     = 1024            // entries that a server may lack and still be healthy
-	changeTime     = 5 * time.Second // in which a change of the configuration must be done
+	silence        = 5 * time.Second        // without an answer, before a server can have failed
+	stability      = 5 * time.Second        // in sight, before a server may vote
+	answering      = 3 * time.Second        // since its last answer, a server counts as answering
+	lookTime       = 500 * time.Millisecond // in which a server must answer
+	behindMost     = 1024                   // entries that a server may lack and still be healthy
+	changeTime     = 5 * time.Second        // in which a change of the configuration must be done
 )
 
 // keepMembers makes the Raft configuration follow who is there, for as long as
 // this node leads: autopilot decides when to look, this file what to do.
 func (l *life) keepMembers(ctx context.Context) {
-	k := &keeper{life: l, began: time.Now(), heard: map[string]time.Time{}}
+	k := &keeper{
+		life: l, began: time.Now(),
+		heard: map[string]time.Time{}, latest: map[string]statusAnswer{}, asking: map[string]bool{},
+	}
 	pilot := autopilot.New(boundRaft{l.raft, l.gone}, k,
 		autopilot.WithLogger(raftLogger(l.node.cfg.Logger)),
 		autopilot.WithUpdateInterval(surveyEvery),
@@ -43,7 +47,7 @@ func (l *life) keepMembers(ctx context.Context) {
 	l.keeper.Store(k)
 	defer l.keeper.Store(nil)
 	pilot.Start(ctx)
-	k.watchLevel(ctx)
+	k.patrol(ctx)
 	<-pilot.Stop()
 }
 
@@ -72,8 +76,10 @@ type keeper struct {
 	life  *life
 	began time.Time
 
-	mu    sync.Mutex           // guards heard
-	heard map[string]time.Time // server -> when it answered last
+	mu     sync.Mutex              // guards all below
+	heard  map[string]time.Time    // server -> when it answered last
+	latest map[string]statusAnswer // server -> what it answered then
+	asking map[string]bool         // server -> it is being asked
 }
 
 // AutopilotConfig implements autopilot.ApplicationIntegration.
@@ -89,35 +95,75 @@ func (k *keeper) AutopilotConfig() *autopilot.Config {
 // NotifyState implements autopilot.ApplicationIntegration.
 func (k *keeper) NotifyState(*autopilot.State) {}
 
-// FetchServerStats implements autopilot.ApplicationIntegration.
-func (k *keeper) FetchServerStats(ctx context.Context, servers map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
+// FetchServerStats implements autopilot.ApplicationIntegration: what the last
+// look around found.
+func (k *keeper) FetchServerStats(_ context.Context, servers map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
 	stats := map[raft.ServerID]*autopilot.ServerStats{}
-	var mu sync.Mutex // guards stats
-	var asking sync.WaitGroup
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for id := range servers {
-		asking.Go(func() {
-			a, err := k.ask(ctx, string(id))
-			if err != nil || a.cluster != k.life.cluster {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
+		if a, found := k.latest[string(id)]; found && time.Since(k.heard[string(id)]) < answering {
 			stats[id] = &autopilot.ServerStats{LastContact: a.contact, LastTerm: a.lastTerm, LastIndex: a.last}
+		}
+	}
+	return stats
+}
+
+// look asks all servers how far they are. One that does not answer in time is
+// not waited for, nor asked again before it has.
+func (k *keeper) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	var asking sync.WaitGroup
+	for _, s := range k.life.configuration().Servers {
+		id := string(s.ID)
+		k.mu.Lock()
+		isBusy := k.asking[id]
+		k.asking[id] = true
+		k.mu.Unlock()
+		if isBusy {
+			continue
+		}
+		asking.Add(1)
+		k.life.work.Go(func() {
+			defer asking.Done()
+			_, _ = k.ask(ctx, id) // who does not answer is not heard
+			k.mu.Lock()
+			k.asking[id] = false
+			k.mu.Unlock()
 		})
 	}
-	asking.Wait()
-	return stats
+	k.life.work.Go(func() {
+		asking.Wait()
+		cancel()
+	})
+	<-ctx.Done()
+}
+
+// prune removes the servers that have failed and will not come back.
+func (k *keeper) prune() {
+	for _, s := range k.life.configuration().Servers {
+		if id := string(s.ID); k.hasFailed(id) && k.mayRemove(id) {
+			k.expel(id)
+		}
+	}
+}
+
+func (k *keeper) expel(id string) {
+	if err := k.remove(id); err != nil {
+		k.life.node.cfg.Logger.Warn("a dead server stays a member", slog.String("id", id), slog.Any("error", err))
+	}
 }
 
 // ask asks a server how far it is, and notes that it answers.
 func (k *keeper) ask(ctx context.Context, id string) (statusAnswer, error) {
-	if id == k.life.id {
-		return k.life.progress(), nil
+	a := k.life.progress()
+	var err error
+	if id != k.life.id {
+		a, err = k.life.on.askProgress(ctx, id)
 	}
-	a, err := k.life.on.askProgress(ctx, id)
 	if err == nil && a.cluster == k.life.cluster {
 		k.mu.Lock()
-		k.heard[id] = time.Now()
+		k.heard[id], k.latest[id] = time.Now(), a
 		k.mu.Unlock()
 	}
 	return a, err
@@ -188,12 +234,7 @@ func (k *keeper) mayRemove(id string) bool {
 
 // RemoveFailedServer implements autopilot.ApplicationIntegration.
 func (k *keeper) RemoveFailedServer(s *autopilot.Server) {
-	k.life.work.Go(func() {
-		if err := k.remove(string(s.ID)); err != nil {
-			k.life.node.cfg.Logger.Warn("a dead server stays a member", slog.String("id", string(s.ID)),
-				slog.Any("error", err))
-		}
-	})
+	k.life.work.Go(func() { k.expel(string(s.ID)) })
 }
 
 // remove takes a server out of the configuration, if the voters that answer
@@ -372,12 +413,13 @@ func (k *keeper) vacancy(ctx context.Context, leaving string) (index uint64, hei
 // cluster rises to it.
 const levelStable = 30 * time.Second
 
-// watchLevel raises the level once every server of the configuration has
-// reported it for long enough.
-func (k *keeper) watchLevel(ctx context.Context) {
+// patrol looks around and removes the dead, and raises the level once every
+// server of the configuration has reported it for long enough.
+func (k *keeper) patrol(ctx context.Context) {
 	var since time.Time
 	for ctx.Err() == nil {
-		k.life.node.pause(ctx, reconcileEvery)
+		k.look(ctx)
+		k.prune()
 		level := k.life.replica.Stamp().Level
 		common := k.commonLevel()
 		switch {
@@ -389,6 +431,7 @@ func (k *keeper) watchLevel(ctx context.Context) {
 			since = time.Time{}
 			k.life.raise(level + 1)
 		}
+		k.life.node.pause(ctx, reconcileEvery)
 	}
 }
 

@@ -80,12 +80,14 @@ func (s slowNetwork) ListenPacket(addr string) (net.PacketConn, error) {
 func TestCallsBeforeTheNodeIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		isSlow := false
-		c := clustertest.New(t, clustertest.Options{Features: features, Durable: true,
+		c := clustertest.New(t, clustertest.Options{
+			Features: features, Durable: true,
 			Configure: func(_ *clustertest.Pod, cfg *cluster.Config) {
 				if isSlow {
 					cfg.Network = slowNetwork{cfg.Network.(*clustertest.Host)}
 				}
-			}})
+			},
+		})
 		pods := c.Add(3)
 		c.WaitReady(10 * time.Second)
 		p := pods[0]
@@ -103,6 +105,7 @@ func TestCallsBeforeTheNodeIsThere(t *testing.T) {
 type valueMachine struct{ counterMachine }
 
 func (m *valueMachine) Query(machine.Stamp, []byte) []byte { return bytes.Repeat([]byte("x"), 1<<20) }
+
 func (m *valueMachine) Restore(r io.Reader) error {
 	return binary.Read(r, binary.BigEndian, &m.sum)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // TestOneNodeAlone starts a node with no settings but free ports, which is a
-// working cluster within a second.
+// working cluster within a second. On a busy machine it is given more.
 func TestOneNodeAlone(t *testing.T) {
 	w := newWorld(t, false)
 	n := &node{t: t, name: "alone", addr: w.address(1), p: w.p, log: filepath.Join(w.logs, "alone.log")}
@@ -27,9 +27,13 @@ func TestOneNodeAlone(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	most := 5 * time.Second
+	if long() {
+		most = time.Second
+	}
 	took := time.Since(begin)
-	if took > time.Second {
-		t.Errorf("first SET answered after %v, want within a second", took)
+	if took > most {
+		t.Errorf("first SET answered after %v, want within %v", took, most)
 	}
 	if reply, err := c.Do("GET", "k"); reply != "v" || err != nil {
 		t.Errorf("GET: got %v, %v, want v", reply, err)
@@ -41,16 +45,19 @@ func TestOneNodeAlone(t *testing.T) {
 }
 
 // TestIdle leaves three nodes alone: nothing is written to the log, and they
-// take next to nothing.
+// take next to nothing. What they compute is measured where nothing else runs
+// beside them, which is in the long form; the short form sees only whether one
+// of them is busy with itself.
 func TestIdle(t *testing.T) {
-	const mostMemory, mostCPU = 40 << 20, 0.01
+	const mostMemory = 40 << 20
+	span, mostCPU := 20*time.Second, 0.05
+	if long() {
+		span, mostCPU = 5*time.Minute, 0.01
+	}
 	for _, durable := range []bool{false, true} {
-		name, span := "ephemeral", 20*time.Second
+		name := "ephemeral"
 		if durable {
 			name = "durable"
-		}
-		if long() {
-			span = 5 * time.Minute
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -71,11 +71,14 @@ func needsTool(t *testing.T, tool, install string) string {
 
 func missing(t *testing.T, why string) {
 	t.Helper()
-	if os.Getenv("HUDDLE_E2E") == "required" {
+	if isRequired() {
 		t.Fatalf("HUDDLE_E2E=required, but %s", why)
 	}
 	t.Skipf("SKIPPED: %s", why)
 }
+
+// isRequired reports whether a missing tool is a failure.
+func isRequired() bool { return os.Getenv("HUDDLE_E2E") == "required" }
 
 // long reports whether there is time for the long forms of the tests.
 func long() bool { return os.Getenv("HUDDLE_LONG") == "1" }

@@ -21,11 +21,18 @@ type cutter struct {
 
 var cutters atomic.Int64 // so that tables have different names
 
-// newCutter returns nil and why where packets cannot be dropped.
+// newCutter returns nil and why where packets cannot be dropped. Where nft is
+// there and the kernel does not let it, as in most containers, nothing that
+// could be installed is missing: that is no failure even where HUDDLE_E2E says
+// that all tools must be there.
 func newCutter(t *testing.T) (c *cutter, why string) {
 	t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
-		return nil, "nft is missing: install the package nftables"
+		why = "nft is missing: install the package nftables"
+		if isRequired() {
+			missing(t, why)
+		}
+		return nil, why
 	}
 	c = &cutter{t: t, table: fmt.Sprintf("huddle_e2e_%d_%d", os.Getpid(), cutters.Add(1))}
 	out, err := c.nft(`table ip %[1]s {
@@ -78,7 +85,7 @@ func TestCutDrops(t *testing.T) {
 	w := newWorld(t, false)
 	c, why := newCutter(t)
 	if c == nil {
-		missing(t, why)
+		t.Skipf("SKIPPED: %s", why)
 	}
 	a, b := &node{addr: w.address(1), p: w.p}, &node{addr: w.address(2), p: w.p}
 	listener, err := net.Listen("tcp", b.peerAddr())

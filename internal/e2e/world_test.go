@@ -98,7 +98,7 @@ func startNodes(t *testing.T, count int, durable bool) *world {
 		nodes = append(nodes, w.add())
 	}
 	for _, n := range nodes {
-		n.waitReady(30 * time.Second)
+		n.waitReady(60 * time.Second)
 		w.serve(n)
 	}
 	t.Logf("%d nodes ready after %v", count, time.Since(begin).Round(10*time.Millisecond))

@@ -51,6 +51,7 @@ func (sockets) Listen(addr string) (net.Listener, error) { return net.Listen("tc
 func (sockets) ListenPacket(addr string) (net.PacketConn, error) {
 	return net.ListenPacket("udp", addr)
 }
+
 func (sockets) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
