@@ -98,8 +98,10 @@ func CheckCounted(h *History) error {
 			continue
 		}
 		if want := strconv.Itoa(len(ids)); last.Value != want || len(answers) != len(ids) {
-			return &Violation{"a repeated write takes effect once",
-				fmt.Sprintf("%s ids, %d answered, %s", want, len(answers), last), key}
+			return &Violation{
+				"a repeated write takes effect once",
+				fmt.Sprintf("%s ids, %d answered, %s", want, len(answers), last), key,
+			}
 		}
 		values := slices.Sorted(maps.Values(answers))
 		if len(slices.Compact(values)) != len(ids) {

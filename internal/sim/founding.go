@@ -21,7 +21,7 @@ import (
 const (
 	troubleTime = 25 * time.Second // in which founding is disturbed
 	foundTime   = 2 * time.Minute  // in which undisturbed pods must be one cluster
-	lookEvery   = 200 * time.Millisecond
+	lookEvery   = 400 * time.Millisecond
 )
 
 // FoundingOptions describe a founding.
@@ -55,6 +55,7 @@ type founder struct {
 
 	mu   sync.Mutex // guards all below
 	seen map[*cluster.Node]sighting
+	most map[string]int // cluster -> the most nodes that have lived in it at once
 	out  Founding
 }
 
@@ -69,7 +70,7 @@ type sighting struct {
 // will stay so.
 func Found(t *testing.T, o FoundingOptions) *Founding {
 	t.Helper()
-	f := &founder{t: t, o: o, random: rand.New(rand.NewPCG(o.Seed, 1)), seen: map[*cluster.Node]sighting{}}
+	f := &founder{t: t, o: o, random: rand.New(rand.NewPCG(o.Seed, 1)), seen: map[*cluster.Node]sighting{}, most: map[string]int{}}
 	f.out = Founding{Seed: o.Seed, Clusters: map[string]string{}}
 	synctest.Test(t, func(t *testing.T) {
 		f.t, f.began = t, time.Now()
@@ -289,120 +290,42 @@ func (f *founder) saw(node *cluster.Node, pod string, s cluster.Status) {
 	now := sighting{pod, s.Node, s.Cluster, s.Index > 0 && s.Cluster != ""}
 	f.seen[node] = now
 	if now.cluster != was.cluster && s.Node != "" {
-		f.out.Events = append(f.out.Events, Event{time.Since(f.began),
-			fmt.Sprintf("%s (%s) is in cluster %q, was in %q", pod, short(s.Node), short(s.Cluster), short(was.cluster))})
+		f.out.Events = append(f.out.Events, Event{
+			time.Since(f.began),
+			fmt.Sprintf("%s (%s) is in cluster %q, was in %q", pod, short(s.Node), short(s.Cluster), short(was.cluster)),
+		})
 	}
 	if was.hasBegun && now.hasBegun && was.cluster != now.cluster && was.id == now.id && f.out.Recovered == 0 {
 		f.out.Bridged = append(f.out.Bridged, fmt.Sprintf("%s (%s) went from %s to %s", pod, now.id, was.cluster, now.cluster))
 	}
-	if !now.hasBegun || was == now {
+	if now.cluster != "" {
+		f.most[now.cluster] = max(f.most[now.cluster], f.livingLocked(now.cluster))
+	}
+	if !now.hasBegun || was == now || f.isLostLocked(now.cluster) {
 		return
 	}
 	for other, o := range f.seen {
-		if other != node && o.hasBegun && o.cluster != now.cluster && f.out.Recovered == 0 {
+		if other != node && o.hasBegun && o.cluster != now.cluster && f.out.Recovered == 0 && !f.isLostLocked(o.cluster) {
 			f.out.Conflicts = append(f.out.Conflicts, fmt.Sprintf("at %s %s is in %s, %s in %s",
 				round(time.Since(f.began)), pod, now.cluster, o.pod, o.cluster))
 		}
 	}
 }
 
-// end waits until the pods are one cluster, or two for good, and does what
-// they say if a majority was lost.
-func (f *founder) end() {
-	for range 4 {
-		if f.unites() {
-			break
+// livingLocked is how many nodes live that are in a cluster.
+func (f *founder) livingLocked(id string) (n int) {
+	for _, o := range f.seen {
+		if o.cluster == id {
+			n++
 		}
-		f.recover()
 	}
-	for _, p := range f.cluster.Pods() {
-		s := p.Node.Status(context.Background())
-		f.out.Clusters[p.Name] = s.Cluster
-		f.noteStrangers(p, s)
-	}
+	return n
 }
 
-// noteStrangers notes members of one cluster that are in another one.
-func (f *founder) noteStrangers(p *clustertest.Pod, s cluster.Status) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, m := range s.Members {
-		for _, o := range f.seen {
-			if m.Role != cluster.RoleJoining && o.id == m.ID && o.cluster != "" && o.cluster != s.Cluster {
-				f.out.Bridged = append(f.out.Bridged, fmt.Sprintf("%s has %s as a member, who is in %s", p.Name, o.pod, o.cluster))
-			}
-		}
-	}
-}
-
-// unites waits until all pods are ready members of one cluster, or have been
-// in two for long, and reports whether it came to that.
-func (f *founder) unites() bool {
-	for start := time.Now(); time.Since(start) < foundTime; time.Sleep(lookEvery) {
-		clusters := map[string]bool{}
-		isReady := true
-		for _, p := range f.cluster.Pods() {
-			clusters[p.Node.Status(context.Background()).Cluster] = true
-			isReady = isReady && p.Node.Ready() == nil
-		}
-		isSplit := len(named(clusters)) > 1 && time.Since(start) > time.Minute
-		if isReady && len(clusters) == 1 || isSplit {
-			return true
-		}
-	}
-	return false
-}
-
-// named returns clusters without those of pods that are in none.
-func named(clusters map[string]bool) (ids []string) {
-	for id := range clusters {
-		if id != "" {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// recover does what a node says that has lost the majority of its cluster.
-func (f *founder) recover() {
-	pods := f.cluster.Pods()
-	for _, p := range pods {
-		problems := strings.Join(p.Node.Status(context.Background()).Problems, "\n")
-		_, advice, found := strings.Cut(problems, "run on ")
-		if !found || !strings.Contains(advice, "huddle recover") {
-			continue
-		}
-		i := slices.IndexFunc(pods, func(o *clustertest.Pod) bool { return strings.HasPrefix(advice, o.Name+" ") })
-		if i < 0 {
-			continue
-		}
-		f.recoverOn(pods[i])
-		return
-	}
-	var b strings.Builder
-	for _, p := range pods {
-		fmt.Fprintf(&b, "%s at %s: ready: %v\n%+v\n", p.Name, p.Addr, p.Node.Ready(), p.Node.Status(context.Background()))
-	}
-	f.t.Fatalf("HUDDLE_SEED=%d: the pods are no cluster after %s, and say of no recovery\n%s", f.o.Seed, foundTime, b.String())
-}
-
-func (f *founder) recoverOn(seed *clustertest.Pod) {
-	f.mu.Lock()
-	f.out.Recovered++
-	f.mu.Unlock()
-	old := seed.Node.Status(context.Background()).Cluster
-	report, err := seed.Node.Recover(context.Background(), cluster.RecoverOptions{})
-	f.event("recovered on %s: %v\n%s", seed.Name, err, report)
-	if err != nil {
-		f.t.Fatalf("HUDDLE_SEED=%d: recovering on %s: %v", f.o.Seed, seed.Name, err)
-	}
-	for _, p := range f.cluster.Pods() {
-		if p != seed && p.Node.Status(context.Background()).Cluster == old {
-			f.cluster.Kill(p)
-			f.restart(p)
-		}
-	}
-}
+// isLostLocked reports whether a cluster has lost its majority: pods that were
+// started again in its members' place, and do not see the survivors, may found
+// another one. That one is then beside it, but not beside a quorum.
+func (f *founder) isLostLocked(id string) bool { return f.livingLocked(id) <= f.most[id]/2 }
 
 func short(id string) string { return id[:min(6, len(id))] }
 

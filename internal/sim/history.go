@@ -87,16 +87,6 @@ func (h *History) keys() []string {
 	return slices.Compact(list)
 }
 
-// of returns the operations on one key, in the order of their calls.
-func (h *History) of(key string) (ops []*Op) {
-	for _, o := range h.Ops {
-		if o.Key == key {
-			ops = append(ops, o)
-		}
-	}
-	return ops
-}
-
 // byKey returns all operations by their key, in the order of their calls.
 func (h *History) byKey() map[string][]*Op {
 	all := map[string][]*Op{}

@@ -199,7 +199,7 @@ func TestCheckersCatchPlantedFaults(t *testing.T) {
 		return func(l machine.Log, _ *clustertest.Pod) machine.Log { return wrap(l) }
 	}
 	calls := &atomic.Int64{}
-	nodes := 0
+	nodes := &atomic.Int64{}
 	for _, tt := range []struct {
 		fault string
 		check func(*sim.History) error
@@ -211,50 +211,62 @@ func TestCheckersCatchPlantedFaults(t *testing.T) {
 		{"sessions are forgotten", sim.CheckSessions, sim.Options{
 			Log: on(func(l machine.Log) machine.Log { return oldReads{l} }),
 		}},
-		{"what may have been applied is sent again", sim.CheckOnce, sim.Options{Calm: true, Rounds: 3,
+		{"what may have been applied is sent again", sim.CheckOnce, sim.Options{
+			Calm: true, Rounds: 3,
 			Log: on(func(l machine.Log) machine.Log { return retries{l, calls} }),
 		}},
-		{"idempotency keys are ignored", sim.CheckCounted, sim.Options{Calm: true, Rounds: 3,
+		{"idempotency keys are ignored", sim.CheckCounted, sim.Options{
+			Calm: true, Rounds: 3,
 			Log: on(func(l machine.Log) machine.Log { return forgetful{l} }),
 		}},
-		{"what was applied is denied", sim.CheckRefused, sim.Options{Calm: true, Rounds: 3,
+		{"what was applied is denied", sim.CheckRefused, sim.Options{
+			Calm: true, Rounds: 3,
 			Log: on(func(l machine.Log) machine.Log { return denier{l, calls} }),
 		}},
-		{"what was not applied is acknowledged", sim.CheckOnce, sim.Options{Calm: true, Rounds: 3,
+		{"what was not applied is acknowledged", sim.CheckOnce, sim.Options{
+			Calm: true, Rounds: 3,
 			Log: on(func(l machine.Log) machine.Log { return liar{l, calls} }),
 		}},
-		{"pipelines are torn", sim.CheckTogether, sim.Options{Calm: true, Rounds: 8,
+		{"pipelines are torn", sim.CheckTogether, sim.Options{
+			Calm: true, Rounds: 8,
 			Log: on(func(l machine.Log) machine.Log { return torn{l} }),
 		}},
-		{"values expire early", sim.CheckExpiry, sim.Options{Calm: true, Rounds: 4,
+		{"values expire early", sim.CheckExpiry, sim.Options{
+			Calm: true, Rounds: 4,
 			Machine: func(m machine.Machine) machine.Machine { return hasty{m, 100 * time.Millisecond} },
 		}},
-		{"values expire late", sim.CheckExpiry, sim.Options{Calm: true, Rounds: 4,
+		{"values expire late", sim.CheckExpiry, sim.Options{
+			Calm: true, Rounds: 4,
 			Machine: func(m machine.Machine) machine.Machine { return hasty{m, -time.Hour} },
 		}},
-		{"expired values come back", sim.CheckExpiry, sim.Options{Calm: true, Rounds: 6,
+		{"expired values come back", sim.CheckExpiry, sim.Options{
+			Calm: true, Rounds: 6,
 			Log: on(func(l machine.Log) machine.Log {
 				return ghosts{l, &sync.Mutex{}, map[string][]byte{}, new(int)}
 			}),
 		}},
-		{"one node loses commands", sim.CheckReplicas, sim.Options{Calm: true, Rounds: 3,
+		{"one node loses commands", sim.CheckReplicas, sim.Options{
+			Calm: true, Rounds: 3,
 			Machine: func(m machine.Machine) machine.Machine {
-				if nodes++; nodes != 2 {
+				if nodes.Add(1) != 2 {
 					return m
 				}
 				return partial{m, new(int)}
 			},
 		}},
-		{"something is always due", sim.CheckIdle, sim.Options{Calm: true, Rounds: 3,
+		{"something is always due", sim.CheckIdle, sim.Options{
+			Calm: true, Rounds: 3,
 			Machine: func(m machine.Machine) machine.Machine { return restless{m, new(bool)} },
 		}},
-		{"replies are garbled", sim.CheckAnswers, sim.Options{Calm: true, Rounds: 3,
+		{"replies are garbled", sim.CheckAnswers, sim.Options{
+			Calm: true, Rounds: 3,
 			Log: on(func(l machine.Log) machine.Log { return garbled{l, calls} }),
 		}},
 	} {
 		t.Run(strings.ReplaceAll(tt.fault, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			for seed := range uint64(8) {
-				tt.o.Seed = seed + 1
+				tt.o.Seed, tt.o.Hurry = seed+1, tt.fault != "something is always due"
 				if err := tt.check(sim.Run(t, tt.o)); err != nil {
 					t.Logf("seed %d: %.300v", tt.o.Seed, err)
 					return

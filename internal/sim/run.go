@@ -30,6 +30,7 @@ type Options struct {
 	Machine func(machine.Machine) machine.Machine
 	Log     func(machine.Log, *clustertest.Pod) machine.Log
 	Calm    bool // no nemesis
+	Hurry   bool // without the idle minute at the end
 }
 
 func (o Options) complete() Options {

@@ -30,7 +30,9 @@ func (w *world) settle() {
 	}
 	w.rec.h.Term = w.cluster.Pods()[0].Node.Status(context.Background()).Term
 	w.rec.h.Idle[0] = w.index()
-	time.Sleep(idleTime)
+	if !w.o.Hurry {
+		time.Sleep(idleTime)
+	}
 	w.rec.h.Idle[1] = w.index()
 }
 
