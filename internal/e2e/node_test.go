@@ -147,6 +147,7 @@ type status struct {
 	Cluster  string   `json:"cluster"`
 	Node     string   `json:"node"`
 	Leader   string   `json:"leader"`
+	Term     uint64   `json:"term"`
 	Quorum   bool     `json:"quorum"`
 	Index    uint64   `json:"index"`
 	Problems []string `json:"problems"`
