@@ -122,7 +122,8 @@ func (n *node) knows() status {
 	return s
 }
 
-// settled waits until all nodes vote and nothing has changed for two seconds.
+// settled waits until all nodes have applied the same, and nothing has changed
+// for some seconds.
 func settled(t *testing.T, nodes []*node) {
 	t.Helper()
 	var last []uint64

@@ -127,11 +127,13 @@ func (g *Gossip) start(ctx context.Context, cfg Config, keyring *memberlist.Keyr
 		return fmt.Errorf("finding the address to advertise: %w", err)
 	}
 	g.transport.advertise = netip.AddrPortFrom(own.Unmap(), port)
-	g.transport.start()
 	g.list, err = memberlist.Create(g.listConfig(cfg, keyring))
 	if err != nil {
 		return fmt.Errorf("starting memberlist: %w", err)
 	}
+	// Not sooner: memberlist answers before it counts itself among the members,
+	// and who had joined it then would see nobody here.
+	g.transport.start()
 	g.discovery = newDiscovery(cfg.Network, targets, g.transport.advertise, g.table, g.list, g.logger)
 	ctx, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(func() { g.discovery.run(ctx) })
