@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	troubleTime = 25 * time.Second // in which founding is disturbed
-	foundTime   = 2 * time.Minute  // in which undisturbed pods must be one cluster
+	troubleTime = 25 * time.Second  // in which founding is disturbed
+	foundTime   = 100 * time.Second // in which undisturbed pods must be one cluster
 	lookEvery   = 400 * time.Millisecond
 )
 

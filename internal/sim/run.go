@@ -21,7 +21,7 @@ type Options struct {
 	Seed    uint64
 	Pods    int  // 3
 	Clients int  // 6
-	Rounds  int  // of the nemesis; 4
+	Rounds  int  // of the nemesis; 3
 	Durable bool // pods keep their state on disk
 	Lost    bool // at the end a majority is killed at once, and a survivor recovers
 
@@ -41,7 +41,7 @@ func (o Options) complete() Options {
 		o.Clients = 6
 	}
 	if o.Rounds == 0 {
-		o.Rounds = 4
+		o.Rounds = 3
 	}
 	return o
 }
