@@ -60,7 +60,6 @@ type Replica struct {
 
 	events  []event // of the entries being applied; the applying goroutine's own
 	applied atomic.Uint64
-	lease   atomic.Int64 // of the last applied stamp
 	size    atomic.Int64
 	subs    subscribers
 	waiting waiters
@@ -154,7 +153,6 @@ func (r *Replica) publishLocked() {
 		size += m.Size()
 	}
 	r.size.Store(size)
-	r.lease.Store(int64(r.state.stamp.Lease))
 	r.applied.Store(r.state.stamp.Index)
 }
 
@@ -350,9 +348,6 @@ func (r *Replica) fail(err error) {
 
 // Applied is the index of the last entry applied.
 func (r *Replica) Applied() uint64 { return r.applied.Load() }
-
-// Lease is the lease time of the last entry applied.
-func (r *Replica) Lease() time.Duration { return time.Duration(r.lease.Load()) }
 
 // Size is the number of bytes that the replicated state takes.
 func (r *Replica) Size() int64 { return r.size.Load() }
