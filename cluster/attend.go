@@ -52,7 +52,6 @@ func (l *life) attend(ctx context.Context) {
 		case <-l.full:
 			l.aside(&l.compacting, l.compact)
 		case <-ticker.C:
-			l.hasCaughtUp()
 			if !l.settled.Load() {
 				l.aside(&l.judging, func() { l.judgeSettled(ctx) })
 			}

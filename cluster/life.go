@@ -42,6 +42,7 @@ type life struct {
 	proposer *proposer
 	rounds   *rounds
 	voters   *voters
+	pusher   *pusher
 	office   atomic.Pointer[reign]  // of this node, if it leads
 	inFlight atomic.Int64           // bytes of entries that are not applied yet
 	pending  atomic.Int64           // entries that Raft has not answered yet
@@ -54,8 +55,6 @@ type life struct {
 
 	compacting, inquiring, judging atomic.Bool // are being done
 	reloading                      sync.Mutex  // serialises changes of Raft's settings
-
-	lastAtStart uint64 // index of the last log entry when the life began
 
 	opening  chan struct{} // holds a token while nobody asks for an origin
 	originID atomic.Uint64
@@ -86,10 +85,12 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	l.opening <- struct{}{}
 	l.nonce.Store(randomNumber())
 	l.proposer, l.rounds, l.voters = newProposer(l), newRounds(l), newVoters(l)
+	l.pusher = newPusher(l)
 	l.replica = replica.New(replica.Config{
 		Features: factories(n.cfg.Features),
 		MaxLevel: n.cfg.Level,
 		Fail:     func(err error) { l.end(err) },
+		Push:     l.pusher.push,
 	})
 	for _, f := range n.cfg.Features {
 		l.replica.Subscribe(f.ID, func(e machine.Event) {
@@ -107,6 +108,8 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	l.work.Go(func() { l.watchLeader(ctx) })
 	l.work.Go(func() { l.introduce(ctx) })
 	l.work.Go(func() { l.rounds.run(ctx) })
+	l.work.Go(func() { l.pusher.run(ctx) })
+	l.work.Go(func() { l.catchUp(ctx) })
 	l.work.Go(func() { l.govern(ctx, notify) })
 	l.work.Go(func() { l.attend(ctx) })
 	return l, nil
@@ -146,7 +149,7 @@ func (l *life) startRaft(founders *raft.Configuration, notify chan bool) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("opening the log: %w", err), l.transport.Close())
 	}
-	l.raft, l.lastAtStart = r, r.LastIndex()
+	l.raft = r
 	return nil
 }
 
@@ -260,19 +263,21 @@ func (l *life) leader() (id string, found bool) {
 	return string(leader), leader != ""
 }
 
-// hasCaughtUp reports whether the node has once applied all that its leader
-// had committed: before that its state is no answer.
-func (l *life) hasCaughtUp() bool {
-	if l.caughtUp.Load() {
-		return true
+// catchUp waits until this node has applied all that was acknowledged when its
+// life began. Before that its state is no answer, and what happens in it is of
+// the past.
+func (l *life) catchUp(ctx context.Context) {
+	for ctx.Err() == nil {
+		asking, cancel := context.WithTimeout(ctx, callTime)
+		a := l.query(asking, nil)
+		cancel()
+		if a.status == statusDone && l.replica.Wait(ctx, a.stamp.Index) == nil {
+			l.caughtUp.Store(true)
+			l.node.subs.reset()
+			return
+		}
+		l.node.pause(ctx, retryWait)
 	}
-	_, found := l.leader()
-	applied := l.raft.AppliedIndex()
-	isLate := !found || applied < max(l.raft.CommitIndex(), l.lastAtStart) || l.replica.Stamp().Cluster == ""
-	if !isLate && l.caughtUp.CompareAndSwap(false, true) {
-		l.node.subs.reset()
-	}
-	return !isLate
 }
 
 // configuration is the latest configuration, committed or not.

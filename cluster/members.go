@@ -34,7 +34,7 @@ const (
 func (l *life) keepMembers(ctx context.Context) {
 	k := &keeper{
 		life: l, began: time.Now(),
-		heard: map[string]time.Time{}, latest: map[string]statusAnswer{}, asking: map[string]bool{},
+		heard: map[string]time.Time{}, latest: map[string]progressSeen{}, asking: map[string]bool{},
 	}
 	pilot := autopilot.New(boundRaft{l.raft, l.gone}, k,
 		autopilot.WithLogger(raftLogger(l.node.cfg.Logger)),
@@ -75,8 +75,15 @@ type keeper struct {
 
 	mu     sync.Mutex              // guards all below
 	heard  map[string]time.Time    // server -> when it answered last
-	latest map[string]statusAnswer // server -> what it answered then
+	latest map[string]progressSeen // server -> what it answered then
 	asking map[string]bool         // server -> it is being asked
+}
+
+// progressSeen is what a server answered, and how many entries of the leader's
+// log it lacked when it was asked.
+type progressSeen struct {
+	statusAnswer
+	behind uint64
 }
 
 // AutopilotConfig implements autopilot.ApplicationIntegration.
@@ -100,7 +107,10 @@ func (k *keeper) FetchServerStats(_ context.Context, servers map[raft.ServerID]*
 	defer k.mu.Unlock()
 	for id := range servers {
 		if a, found := k.latest[string(id)]; found && time.Since(k.heard[string(id)]) < answering {
-			stats[id] = &autopilot.ServerStats{LastContact: a.contact, LastTerm: a.lastTerm, LastIndex: a.last}
+			// Autopilot compares with the leader's log as it is now, and it has
+			// grown since the server answered.
+			last := k.life.raft.LastIndex()
+			stats[id] = &autopilot.ServerStats{LastContact: a.contact, LastTerm: a.lastTerm, LastIndex: last - min(last, a.behind)}
 		}
 	}
 	return stats
@@ -153,6 +163,7 @@ func (k *keeper) expel(id string) {
 
 // ask asks a server how far it is, and notes that it answers.
 func (k *keeper) ask(ctx context.Context, id string) (statusAnswer, error) {
+	own := k.life.raft.LastIndex()
 	a := k.life.progress()
 	var err error
 	if id != k.life.id {
@@ -160,7 +171,7 @@ func (k *keeper) ask(ctx context.Context, id string) (statusAnswer, error) {
 	}
 	if err == nil && a.cluster == k.life.cluster {
 		k.mu.Lock()
-		k.heard[id], k.latest[id] = time.Now(), a
+		k.heard[id], k.latest[id] = time.Now(), progressSeen{a, own - min(own, a.last)}
 		k.mu.Unlock()
 	}
 	return a, err

@@ -387,7 +387,7 @@ func (f featureLog) Query(ctx context.Context, c machine.Consistency, query []by
 func (l *life) hasReached(ctx context.Context, c machine.Consistency) bool {
 	cluster, index := c.Position()
 	if index == 0 {
-		return l.hasCaughtUp()
+		return l.caughtUp.Load()
 	}
 	if cluster != l.cluster {
 		return false

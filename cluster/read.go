@@ -221,10 +221,13 @@ func (r *reader) deliver(reads []*read, a answer) (rest []*read) {
 
 // query asks the leader, who may be this node, for linearizable answers.
 func (n *Node) query(ctx context.Context, queries []replica.Query) answer {
-	l := n.current()
-	if l == nil {
-		return answer{status: statusNotLeader}
+	if l := n.current(); l != nil {
+		return l.query(ctx, queries)
 	}
+	return answer{status: statusNotLeader}
+}
+
+func (l *life) query(ctx context.Context, queries []replica.Query) answer {
 	leader, found := l.leader()
 	if !found {
 		return answer{status: statusNotLeader}

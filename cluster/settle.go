@@ -103,7 +103,7 @@ func (l *life) change(begin func() raft.IndexFuture) error {
 // were stopped. Were it ready sooner, a roll-out would stop that one too soon.
 // The voters are asked: gossip learns of a death seconds later.
 func (l *life) judgeSettled(ctx context.Context) {
-	if !l.hasCaughtUp() {
+	if !l.caughtUp.Load() {
 		return
 	}
 	progress := l.survey(ctx)

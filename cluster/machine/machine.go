@@ -48,6 +48,15 @@ type Machine interface {
 	Size() int64
 }
 
+// An OriginWatcher is a machine that keeps things for as long as the node that
+// asked for them stays: waiters, for example. An origin is a node at one stay
+// in the cluster.
+type OriginWatcher interface {
+	// OriginClosed is called in log order when an origin has ended: its node
+	// was removed, or has begun anew. No command of it will follow.
+	OriginClosed(tx *Tx, origin uint64)
+}
+
 // A Stamp says when a command takes effect: its place in the log and the
 // cluster's time there. Stamps never go back.
 type Stamp struct {
@@ -76,10 +85,17 @@ const (
 
 // An Event tells those who wait on this node that something changed. Events
 // never feed back into a state.
+//
+// Every node gives every event to its subscribers when it applies the entry
+// that the event comes from, and a follower learns up to half a second late
+// that an entry is committed. An event that names an origin is sent to that
+// origin's node by the leader at once as well, so that it may come twice, and
+// before the node has applied the entry: whoever hears it asks the log.
 type Event struct {
-	Kind  uint8  // the machine's own
-	Key   []byte // the machine's own
-	Reset bool   // everything may have changed: a snapshot was installed
+	Kind   uint8  // the machine's own
+	Key    []byte // the machine's own
+	Origin uint64 // the only one that waits for it; 0 where anybody may
+	Reset  bool   // everything may have changed: a snapshot was installed
 }
 
 // A Shell lends a machine what it may use of its surroundings. Package
@@ -102,6 +118,7 @@ type Tx struct {
 	Stamp
 	Shell
 	Pressure Pressure
+	Origin   uint64   // that proposed the command; 0 in Expire and OriginClosed
 	Refused  bool     // set by the machine: it has refused the command, which had no effect and may come again
 	Seed     [16]byte // secret of the cluster, the same for its whole life, for keyed hashes
 }

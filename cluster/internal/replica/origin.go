@@ -2,6 +2,8 @@ package replica
 
 import (
 	"crypto/sha256"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +106,13 @@ func (r *Replica) closeOrigin(id uint64) {
 	s.own -= originSize
 	delete(s.byServer, o.server)
 	delete(s.origins, id)
+	for _, feature := range slices.Sorted(maps.Keys(s.machines)) {
+		if m, watches := s.machines[feature].(machine.OriginWatcher); watches {
+			tx := &machine.Tx{Seed: s.seed}
+			r.lend(tx, feature)
+			m.OriginClosed(tx, id)
+		}
+	}
 }
 
 func (m *memory) size() (n int64) {
@@ -143,6 +152,7 @@ func (r *Replica) applyBatch(tx *machine.Tx, b *Batch, isFresh bool) BatchResult
 		r.state.own -= m.size()
 		*m = memory{batch: b.Number}
 	}
+	tx.Origin = b.Origin
 	replies := r.applyItems(tx, b.Items)
 	m.parts = append(m.parts, replies)
 	r.state.own += repliesSize(replies)

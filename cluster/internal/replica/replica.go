@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,9 @@ type Config struct {
 	Features []Factory
 	MaxLevel uint32      // the newest level that this release knows
 	Fail     func(error) // called once, when an entry cannot be applied
+	// Push is called for each event that only one server waits for, in log
+	// order. It must not block.
+	Push func(server string, feature uint8, e machine.Event)
 }
 
 // Replica is one node's copy of the replicated state. It implements raft's
@@ -142,6 +146,13 @@ func (r *Replica) ApplyBatch(logs []*raft.Log) []any {
 		return results
 	}
 	r.subs.deliver(events)
+	if r.cfg.Push != nil {
+		for _, e := range events {
+			if e.server != "" {
+				r.cfg.Push(e.server, e.feature, e.Event)
+			}
+		}
+	}
 	r.waiting.wake(r.applied.Load())
 	return results
 }
@@ -180,9 +191,9 @@ func (r *Replica) applyConfiguration(c raft.Configuration) {
 	for _, s := range c.Servers {
 		r.state.members[string(s.ID)] = true
 	}
-	for server, id := range r.state.byServer {
+	for _, server := range slices.Sorted(maps.Keys(r.state.byServer)) {
 		if !r.state.members[server] {
-			r.closeOrigin(id)
+			r.closeOrigin(r.state.byServer[server])
 		}
 	}
 }
@@ -331,7 +342,11 @@ func (r *Replica) setDeadline(feature uint8, key string, was, at time.Duration) 
 }
 
 func (s shell) Emit(e machine.Event) {
-	s.r.events = append(s.r.events, event{s.feature, e})
+	server := ""
+	if o := s.r.state.origins[e.Origin]; o != nil {
+		server = o.server
+	}
+	s.r.events = append(s.r.events, event{s.feature, server, e})
 }
 
 func (s shell) Fail(err error) { s.r.fail(err) }
