@@ -1,16 +1,19 @@
 package http
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/huddlecache/huddle/cluster"
 )
 
 // recoverCall is the body of POST /v1/cluster/recover.
 type recoverCall struct {
-	DryRun bool `json:"dry_run"`
-	Force  bool `json:"force"`
+	DryRun bool `json:"dry_run,omitempty" doc:"only say what would be done"`
+	Force  bool `json:"force,omitempty" doc:"do it even where another node may know more"`
 }
 
 // recoverAnswer says in words what was done, or would be.
@@ -18,20 +21,56 @@ type recoverAnswer struct {
 	Report string `json:"report"`
 }
 
-func (s *Server) status(r *http.Request, _ none) (cluster.Status, error) {
-	return s.cfg.Node.Status(r.Context()), nil
+// clusterCalls registers what shows the cluster and mends it.
+func (s *Server) clusterCalls(api huma.API) {
+	tags := []string{"cluster"}
+	huma.Register(api, huma.Operation{
+		OperationID: "cluster", Method: http.MethodGet, Path: "/v1/cluster", Tags: tags,
+		Summary: "What huddle status shows", Errors: []int{http.StatusUnauthorized},
+	}, s.status)
+	huma.Register(api, huma.Operation{
+		OperationID: "recover", Method: http.MethodPost, Path: "/v1/cluster/recover", Tags: tags, MaxBodyBytes: maxBody,
+		Summary:     "Makes this node the seed of a new cluster",
+		Description: "For a cluster that has lost its majority for good. Refused where another living node is further on, or a quorum is there.",
+		Errors:      []int{http.StatusUnauthorized, http.StatusConflict},
+	}, s.recover)
+	huma.Register(api, huma.Operation{
+		OperationID: "forget", Method: http.MethodDelete, Path: "/v1/cluster/members/{id}", Tags: tags, DefaultStatus: http.StatusNoContent,
+		Summary: "Removes a durable node that will not come back",
+		Errors:  []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.forget)
 }
 
-func (s *Server) recover(r *http.Request, in recoverCall) (recoverAnswer, error) {
-	report, err := s.cfg.Node.Recover(r.Context(), cluster.RecoverOptions{DryRun: in.DryRun, Force: in.Force})
-	if err != nil {
-		return recoverAnswer{}, &reportedError{err, report}
+// body is an answer that is one JSON value.
+type body[T any] struct{ Body T }
+
+func (s *Server) status(ctx context.Context, _ *struct{}) (*body[cluster.Status], error) {
+	return &body[cluster.Status]{s.cfg.Node.Status(ctx)}, nil
+}
+
+func (s *Server) recover(ctx context.Context, in *struct {
+	Body *recoverCall
+},
+) (*body[recoverAnswer], error) {
+	var o cluster.RecoverOptions
+	if in.Body != nil {
+		o = cluster.RecoverOptions{DryRun: in.Body.DryRun, Force: in.Body.Force}
 	}
-	return recoverAnswer{Report: report}, nil
+	report, err := s.cfg.Node.Recover(ctx, o)
+	if err != nil {
+		return nil, problemOf(&reportedError{err, report})
+	}
+	return &body[recoverAnswer]{recoverAnswer{Report: report}}, nil
 }
 
-func (s *Server) forget(r *http.Request, _ none) (none, error) {
-	return none{}, s.cfg.Node.Forget(r.Context(), r.PathValue("id"))
+func (s *Server) forget(ctx context.Context, in *struct {
+	ID string `path:"id" doc:"ID of a member, as GET /v1/cluster shows it"`
+},
+) (*struct{}, error) {
+	if err := s.cfg.Node.Forget(ctx, in.ID); err != nil {
+		return nil, problemOf(err)
+	}
+	return &struct{}{}, nil
 }
 
 // page tells a person with a browser where they are.

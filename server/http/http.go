@@ -52,6 +52,7 @@ type Config struct {
 	Node     Node
 	Redis    *redis.Counters // shown among the metrics; none if nil
 	Password string          // asked of every call but /livez and /readyz; none if empty
+	MaxValue int             // longest raw body of a call, in bytes; 8 MiB
 	Version  string          // release, for people
 	Logger   *slog.Logger    // for errors of connections; discards by default
 }
@@ -65,6 +66,9 @@ type Server struct {
 
 // New returns the server of a node. It does no I/O.
 func New(cfg Config) *Server {
+	if cfg.MaxValue == 0 {
+		cfg.MaxValue = 8 << 20
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -82,13 +86,11 @@ func (s *Server) Handler() http.Handler {
 	private := http.NewServeMux()
 	private.Handle("GET /{$}", http.HandlerFunc(s.page))
 	private.Handle("GET /metrics", s.metrics())
-	private.Handle("GET /v1/cluster", handle(s.status))
-	private.Handle("POST /v1/cluster/recover", handle(s.recover))
-	private.Handle("DELETE /v1/cluster/members/{id}", handle(s.forget))
+	s.calls(private)
 
 	public := http.NewServeMux()
 	s.health(public)
-	public.Handle("/", s.guard(problems(private)))
+	public.Handle("/", s.guard(noStore(problems(private))))
 	return public
 }
 

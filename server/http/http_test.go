@@ -192,9 +192,10 @@ func TestWrongCallsAreProblems(t *testing.T) {
 		{"path below a call", "GET", "/v1/cluster/x", "", nil, 404, "/not-found"},
 		{"unknown method", "PUT", "/v1/cluster", "", nil, 405, "/method-not-allowed"},
 		{"not JSON", "POST", "/v1/cluster/recover", "{", []string{jsonBody}, 400, "/malformed"},
-		{"unknown field", "POST", "/v1/cluster/recover", `{"dry":true}`, []string{jsonBody}, 400, "/malformed"},
+		{"unknown field", "POST", "/v1/cluster/recover", `{"dry":true}`, []string{jsonBody}, 422, "/malformed"},
 		{"two values", "POST", "/v1/cluster/recover", `{}{}`, []string{jsonBody}, 400, "/malformed"},
-		{"no content type", "POST", "/v1/cluster/recover", `{}`, nil, 415, "/unsupported-media-type"},
+		{"another media type", "POST", "/v1/cluster/recover", `a=b`, []string{"Content-Type: application/x-www-form-urlencoded"}, 415, "/unsupported-media-type"},
+		{"unknown parameter", "POST", "/v1/cluster/recover?dry=true", "", nil, 422, "/malformed"},
 		{"too long", "POST", "/v1/cluster/recover", strings.Repeat(" ", 64<<10) + "{}", []string{jsonBody}, 413, "/too-big"},
 		{"another site's page", "POST", "/v1/cluster/recover", "", []string{"Sec-Fetch-Site: cross-site"}, 403, "/cross-origin"},
 		{"another site's page in an old browser", "POST", "/v1/cluster/recover", "", []string{"Origin: http://evil.example"}, 403, "/cross-origin"},
@@ -293,5 +294,30 @@ func checkProblem(t *testing.T, what string, answer *http.Response, status int, 
 	}
 	if problem.Title == "" || problem.Detail == "" {
 		t.Errorf("%s: got title %q and detail %q, want both", what, problem.Title, problem.Detail)
+	}
+}
+
+func TestTheDescriptionListsEveryCall(t *testing.T) {
+	handler := serverhttp.New(serverhttp.Config{Node: newFake()}).Handler()
+	answer := do(t, handler, "GET", "/openapi.json", "")
+	var document struct {
+		Paths map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+			Summary     string
+			Responses   map[string]any
+		}
+	}
+	if err := json.Unmarshal([]byte(text(t, answer)), &document); err != nil {
+		t.Fatal(err)
+	}
+	if len(document.Paths) == 0 {
+		t.Error("no path is described")
+	}
+	for path, calls := range document.Paths {
+		for method, call := range calls {
+			if call.OperationID == "" || call.Summary == "" || len(call.Responses) < 2 {
+				t.Errorf("%s %s: got %+v, want an ID, a summary and errors", method, path, call)
+			}
+		}
 	}
 }

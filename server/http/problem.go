@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/cluster/machine"
@@ -19,7 +22,6 @@ var (
 	errNotFound     = errors.New("there is nothing at this path")
 	errUnauthorized = errors.New("send the password: Authorization: Bearer PASSWORD")
 	errMalformed    = errors.New("malformed request")
-	errMediaType    = errors.New("the body must be application/json")
 	errCrossOrigin  = errors.New("refused: the call comes from a page of another origin")
 	errMethod       = errors.New("method not allowed")
 )
@@ -44,7 +46,6 @@ func problemKinds() []problemKind {
 		{cluster.ErrNotMember, http.StatusNotFound, "not-found", "Not found"},
 		{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed"},
 		{cluster.ErrRefused, http.StatusConflict, "refused", "Refused as things are"},
-		{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type"},
 		{errMalformed, http.StatusBadRequest, "malformed", "Malformed request"},
 	}
 }
@@ -70,33 +71,78 @@ type reportedError struct {
 
 func (e *reportedError) Unwrap() error { return e.error }
 
-// A problem is an RFC 9457 problem document.
+// A problem is an RFC 9457 problem document. It is the error that the
+// handlers of the API return (see problemOf).
 type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Report string `json:"report,omitempty"` // see reportedError
+	Type   string              `json:"type"`
+	Title  string              `json:"title"`
+	Status int                 `json:"status"`
+	Detail string              `json:"detail,omitempty"`
+	Report string              `json:"report,omitempty"` // see reportedError
+	Errors []*huma.ErrorDetail `json:"errors,omitempty"` // what is wrong with a request, part by part
+}
+
+const problemType = "application/problem+json"
+
+// Error implements error.
+func (p *problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *problem) ContentType(string) string { return problemType }
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header {
+	switch p.Status {
+	case http.StatusServiceUnavailable:
+		return http.Header{"Retry-After": {"1"}}
+	case http.StatusUnauthorized:
+		return http.Header{"Www-Authenticate": {`Bearer realm="huddle"`}}
+	}
+	return nil
+}
+
+// problemOf is the problem that err is.
+func problemOf(err error) *problem {
+	kind := kindOf(err)
+	p := &problem{Type: problemBase + kind.name, Title: kind.title, Status: kind.status, Detail: err.Error()}
+	if reported, found := errors.AsType[*reportedError](err); found {
+		p.Report = reported.report
+	}
+	return p
+}
+
+// asProblem gives what huma itself says of a request the form of all others.
+func asProblem(_ huma.Context, _ string, body any) (any, error) {
+	wrong, isModel := body.(*huma.ErrorModel)
+	if !isModel {
+		return body, nil
+	}
+	p := &problem{Type: problemBase + "malformed", Title: wrong.Title, Status: wrong.Status, Detail: wrong.Detail, Errors: wrong.Errors}
+	switch wrong.Status {
+	case http.StatusRequestEntityTooLarge:
+		p.Type = problemBase + "too-big"
+	case http.StatusUnsupportedMediaType:
+		p.Type = problemBase + "unsupported-media-type"
+	case http.StatusRequestTimeout:
+		p.Type = problemBase + "timeout"
+	case http.StatusInternalServerError:
+		p.Type = problemBase + "internal"
+	}
+	return p, nil
 }
 
 // writeProblem answers with the problem that err is.
 func writeProblem(w http.ResponseWriter, err error) {
-	kind := kindOf(err)
+	p := problemOf(err)
 	header := w.Header()
-	header.Set("Content-Type", "application/problem+json")
+	header.Set("Content-Type", problemType)
 	header.Set("Cache-Control", "no-store")
-	switch kind.status {
-	case http.StatusServiceUnavailable:
-		header.Set("Retry-After", "1")
-	case http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", `Bearer realm="huddle"`)
-	}
-	w.WriteHeader(kind.status)
-	document := problem{Type: problemBase + kind.name, Title: kind.title, Status: kind.status, Detail: err.Error()}
-	if reported, found := errors.AsType[*reportedError](err); found {
-		document.Report = reported.report
-	}
-	_ = json.NewEncoder(w).Encode(document) // the client has gone where this fails
+	maps.Copy(header, p.GetHeaders())
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client has gone where this fails
 }
 
 func kindOf(err error) problemKind {

@@ -15,6 +15,8 @@ type command struct {
 	name   string // in lower case; that of a subcommand is like client|list
 	arity  int    // as in keyspace.Command
 	anyone bool   // answered also before the password was said
+	writes bool   // of a feature: changes the replicated state
+	idem   bool   // may come behind IDEM id
 	run    func(c *conn, args [][]byte)
 	subs   map[string]*command // nil where the second argument names none
 }
@@ -61,7 +63,7 @@ func ownCommands() map[string]*command {
 		)},
 		command{name: "echo", arity: 2, run: func(c *conn, args [][]byte) { c.out = resp.AppendBulk(c.out, args[1]) }},
 		command{name: "hello", arity: -1, anyone: true, run: (*conn).hello},
-		command{name: "idem", arity: -3, run: (*conn).refuseIdem},
+		command{name: "idem", arity: -3, run: (*conn).idemOwn},
 		command{name: "info", arity: -1, run: (*conn).info},
 		command{name: "ping", arity: -1, run: (*conn).ping},
 		command{name: "quit", arity: -1, anyone: true, run: (*conn).quit},
@@ -176,6 +178,12 @@ func ownEntry(cmd *command) entry {
 	e := entry{name: cmd.name, arity: cmd.arity, flags: []string{"noscript", "loading", "stale"}, group: "connection"}
 	if cmd.anyone {
 		e.flags = append(e.flags, "no_auth")
+	}
+	if name, _, isFeature := strings.Cut(cmd.name, "."); isFeature {
+		e.flags, e.group = []string{"noscript"}, name
+		if cmd.writes {
+			e.flags = append(e.flags, "write")
+		}
 	}
 	return e
 }

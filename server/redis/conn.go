@@ -52,6 +52,7 @@ type conn struct {
 	seen    seen // how far the state is that this client knows of
 	batch   int  // commands that may be answered with one write, now
 	guard   guard
+	idem    string // the id that IDEM gave the feature's command that runs
 }
 
 // A face is what CLIENT LIST shows of a connection. It is replaced, never
@@ -174,6 +175,11 @@ func (c *conn) dispatch(args [][]byte) {
 		}
 		cmd = sub
 	}
+	c.call(cmd, args)
+}
+
+// call runs a command of this package's table.
+func (c *conn) call(cmd *command, args [][]byte) {
 	c.last.Store(&cmd.name)
 	switch {
 	case !cmd.accepts(len(args)):

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/machine"
@@ -56,9 +57,11 @@ func (c *conn) keyed(args [][]byte) (cmd *keyspace.Command, rest [][]byte, id st
 	return cmd, args[2:], string(args[1]), true
 }
 
-// refuseIdem says why keyed did not take IDEM id COMMAND ….
-func (c *conn) refuseIdem(args [][]byte) {
+// idemOwn answers IDEM id COMMAND … where COMMAND is one of a feature, or says
+// why neither that nor keyed takes it.
+func (c *conn) idemOwn(args [][]byte) {
 	cmd, found := keyspace.Lookup(args[2])
+	own, isOwn := find(c.server.commands, args[2])
 	switch {
 	case len(args[1]) == 0 || len(args[1]) > maxIdem:
 		c.fail("ERR the id of IDEM must have 1 to 256 bytes")
@@ -68,13 +71,27 @@ func (c *conn) refuseIdem(args [][]byte) {
 		c.fail("ERR IDEM takes commands that write, and '" + cmd.Name + "' does not: it may be repeated without")
 	case found:
 		c.fail(wrongArity(cmd.Name))
+	case isOwn && own.idem:
+		c.idem = string(args[1])
+		c.call(own, args[2:])
+		c.idem = ""
+	case isOwn && strings.Contains(own.name, "."):
+		c.fail("ERR IDEM does not take '" + own.name + "'")
+	case isOwn:
+		c.fail("ERR IDEM takes commands that write keys, and '" + own.name + "' is about the connection or the server")
 	default:
-		if own, found := find(c.server.commands, args[2]); found {
-			c.fail("ERR IDEM takes commands that write keys, and '" + own.name + "' is about the connection or the server")
-			return
-		}
 		c.fail(unknownCommand(args[2:]))
 	}
+}
+
+// context is for a call of the log that a feature makes.
+func (c *conn) context() context.Context { return c.guard.context(c.server.ctx) }
+
+// failWith answers with what an error of the log means for a command of a
+// feature.
+func (c *conn) failWith(err error, isWrite bool) {
+	c.server.Counters.failed(err).Add(1)
+	c.fail(explain(machine.Item{Query: !isWrite}, err))
 }
 
 // add puts a command at the end of the run.
