@@ -50,12 +50,13 @@ type lane struct {
 
 	wake chan struct{} // holds a token while the queue may have calls
 
-	mu     sync.Mutex // guards all below
-	queue  []*call    // wait to be sent
-	size   int        // of the queue
-	flight []*call    // are on their way
-	timer  *time.Timer
-	closed bool
+	mu      sync.Mutex // guards all below
+	queue   []*call    // wait to be sent
+	company gathering  // of the queue
+	size    int        // of the queue
+	flight  []*call    // are on their way
+	timer   *time.Timer
+	closed  bool
 }
 
 func newLane(n *Node, number uint8) *lane {
@@ -89,7 +90,9 @@ func (l *lane) enqueue(c *call) error {
 	l.queue = append(l.queue, c)
 	l.size += c.size
 	l.armLocked()
-	signal(l.wake)
+	if l.company.isFull(len(l.queue)) {
+		signal(l.wake)
+	}
 	return nil
 }
 
@@ -188,6 +191,7 @@ func (l *lane) run(ctx context.Context) {
 		}
 		for l.waiting() && ctx.Err() == nil {
 			l.send(ctx)
+			gather(ctx, l.wake, l.isFull)
 		}
 	}
 }
@@ -212,7 +216,17 @@ func (l *lane) close() {
 func (l *lane) waiting() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) > 0
+	if len(l.queue) == 0 {
+		l.company.leave(0)
+		return false
+	}
+	return true
+}
+
+func (l *lane) isFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.company.isFull(len(l.queue))
 }
 
 // send sends one batch, if there is somebody to send it to.
@@ -237,6 +251,7 @@ func (l *lane) send(ctx context.Context) {
 func (l *lane) take() []*call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.company.leave(len(l.queue))
 	size, n := 0, 0
 	for n < len(l.queue) && (n == 0 || size+l.queue[n].size <= batchSize) {
 		size += l.queue[n].size
@@ -255,6 +270,7 @@ func (l *lane) take() []*call {
 func (l *lane) land(again []*call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.company.landed(len(l.flight)-len(again), len(l.queue))
 	l.flight = nil
 	for _, c := range again {
 		l.size += c.size

@@ -39,7 +39,8 @@ type life struct {
 	replica   *replica.Replica
 	loads     snapshotLoads
 
-	proposer *proposer
+	proposer *proposer // of batches of usual length
+	bulk     *proposer // of long ones
 	rounds   *rounds
 	voters   *voters
 	pusher   *pusher
@@ -84,7 +85,8 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	}
 	l.opening <- struct{}{}
 	l.nonce.Store(randomNumber())
-	l.proposer, l.rounds, l.voters = newProposer(l), newRounds(l), newVoters(l)
+	l.proposer, l.bulk = newProposer(l), newProposer(l)
+	l.rounds, l.voters = newRounds(l), newVoters(l)
 	l.pusher = newPusher(l)
 	l.replica = replica.New(replica.Config{
 		Features: factories(n.cfg.Features),
@@ -105,6 +107,7 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 		return nil, err
 	}
 	l.work.Go(func() { l.proposer.run(ctx) })
+	l.work.Go(func() { l.bulk.run(ctx) })
 	l.work.Go(func() { l.watchLeader(ctx) })
 	l.work.Go(func() { l.introduce(ctx) })
 	l.work.Go(func() { l.rounds.run(ctx) })

@@ -33,15 +33,18 @@ type proposed struct {
 }
 
 // A proposer is the leader's writer: it stamps what waits, and appends it as
-// one entry. It does not wait for one entry to be committed before it makes
-// the next.
+// one entry. It has one entry on its way at a time: an entry costs a leader and
+// its followers a wait for their disks each, however much is in it. Batches
+// that are long in themselves have a proposer of their own.
 type proposer struct {
 	life *life
 	wake chan struct{} // holds a token while proposals may wait
 
 	mu      sync.Mutex  // guards what follows
 	waiting []*proposal // in the order they came
+	company gathering   // of those that wait
 	ticks   []chan proposed
+	isBusy  bool // an entry is on its way
 	closed  bool // nothing is taken any more
 }
 
@@ -55,7 +58,6 @@ func (p *proposer) propose(ctx context.Context, batch []byte) proposed {
 	if status := p.enqueue(prop); status != statusDone {
 		return proposed{status: status}
 	}
-	signal(p.wake)
 	return await(ctx, prop.result)
 }
 
@@ -69,6 +71,9 @@ func (p *proposer) enqueue(prop *proposal) (status uint8) {
 		return statusOverloaded
 	}
 	p.waiting = append(p.waiting, prop)
+	if !p.isBusy && p.company.isFull(len(p.waiting)) {
+		signal(p.wake)
+	}
 	return statusDone
 }
 
@@ -106,14 +111,37 @@ func (p *proposer) run(ctx context.Context) {
 			return
 		case <-p.wake:
 		}
-		for {
-			batches, ticks := p.take()
-			if len(batches)+len(ticks) == 0 {
-				break
-			}
-			p.appendEntry(batches, ticks)
+		gather(ctx, p.wake, p.isFull)
+		if p.isDue() {
+			p.appendEntry(p.take())
 		}
 	}
+}
+
+// isFull reports whether there is no reason to wait any longer.
+func (p *proposer) isFull() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isBusy || len(p.ticks) > 0 || p.company.isFull(len(p.waiting))
+}
+
+// isDue reports whether an entry may be made, and there is something for it.
+func (p *proposer) isDue() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isBusy && len(p.waiting)+len(p.ticks) == 0 {
+		p.company.leave(0)
+	}
+	return !p.isBusy && len(p.waiting)+len(p.ticks) > 0
+}
+
+// landed notes that an entry of n batches is no longer on its way.
+func (p *proposer) landed(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isBusy = false
+	p.company.landed(n, len(p.waiting))
+	signal(p.wake)
 }
 
 // close answers all that waits, and whatever comes later at once.
@@ -129,6 +157,8 @@ func (p *proposer) close() {
 func (p *proposer) take() (batches []*proposal, ticks []chan proposed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.isBusy = true
+	p.company.leave(len(p.waiting))
 	size, n := 0, 0
 	for n < len(p.waiting) && (n == 0 || size+len(p.waiting[n].batch) <= batchSize) {
 		size += len(p.waiting[n].batch)
@@ -148,6 +178,7 @@ func (p *proposer) appendEntry(batches []*proposal, ticks []chan proposed) {
 	reign := l.reigning()
 	if reign == nil {
 		answerAll(batches, ticks, statusNotLeader)
+		p.landed(0)
 		return
 	}
 	now := reign.now()
@@ -163,10 +194,12 @@ func (p *proposer) appendEntry(batches []*proposal, ticks []chan proposed) {
 	if err != nil {
 		l.inFlight.Add(-int64(len(data)))
 		answerAll(batches, ticks, statusOf(err))
+		p.landed(0)
 		return
 	}
 	l.work.Go(func() {
 		p.conclude(future, batches, ticks)
+		p.landed(len(batches))
 		l.inFlight.Add(-int64(len(data)))
 		answered()
 	})
@@ -231,7 +264,11 @@ func (l *life) lead(ctx context.Context, m proposeRequest) answer {
 	if !l.admits(m.batch) {
 		return answer{status: statusMalformed}
 	}
-	r := l.proposer.propose(ctx, m.batch)
+	proposer := l.proposer
+	if len(m.batch) > batchSize {
+		proposer = l.bulk
+	}
+	r := proposer.propose(ctx, m.batch)
 	a := answer{status: r.status, outcome: r.Outcome, stamp: r.stamp, replies: r.Replies}
 	if r.status == statusDone && r.Outcome == replica.Applied && len(m.queries) > 0 {
 		var seen machine.Stamp

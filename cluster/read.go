@@ -37,6 +37,7 @@ type reader struct {
 
 	mu      sync.Mutex // guards all below
 	waiting []*read
+	company gathering // of those that wait
 	size    int
 	timer   *time.Timer
 	closed  bool
@@ -85,7 +86,15 @@ func (r *reader) addLocked(reads ...*read) {
 	if r.timer == nil {
 		r.timer = time.AfterFunc(callTime, r.expire)
 	}
-	signal(r.wake)
+	if r.company.isFull(len(r.waiting)) {
+		signal(r.wake)
+	}
+}
+
+func (r *reader) isFull() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.company.isFull(len(r.waiting))
 }
 
 func (r *reader) finishLocked(q *read, err error) {
@@ -126,12 +135,9 @@ func (r *reader) run(ctx context.Context) {
 			return
 		case <-r.wake:
 		}
-		for ctx.Err() == nil {
-			reads := r.take()
-			if len(reads) == 0 {
-				break
-			}
+		for reads := r.take(); len(reads) > 0 && ctx.Err() == nil; reads = r.take() {
 			r.send(ctx, reads)
+			gather(ctx, r.wake, r.isFull)
 		}
 	}
 }
@@ -152,6 +158,7 @@ func (r *reader) close() {
 func (r *reader) take() []*read {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.company.leave(len(r.waiting))
 	size, count, n := 0, 0, 0
 	for n < len(r.waiting) && (n == 0 || size+r.waiting[n].size <= batchSize && count < readsMost) {
 		size += r.waiting[n].size
@@ -167,6 +174,13 @@ func (r *reader) take() []*read {
 	return reads
 }
 
+// landed notes that reads have been answered.
+func (r *reader) landed(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.company.landed(n, len(r.waiting))
+}
+
 // send asks the leader once. Reads that got no answer wait again.
 func (r *reader) send(ctx context.Context, reads []*read) {
 	var queries []replica.Query
@@ -179,7 +193,9 @@ func (r *reader) send(ctx context.Context, reads []*read) {
 	a := r.node.query(askCtx, queries)
 	cancel()
 	if a.status == statusDone && len(a.queried) > 0 {
+		sent := len(reads)
 		reads = r.deliver(reads, a)
+		r.landed(sent - len(reads))
 		if len(reads) == 0 {
 			return
 		}
@@ -278,8 +294,9 @@ type rounds struct {
 	life *life
 	wake chan struct{} // holds a token while somebody may wait
 
-	mu      sync.Mutex // guards waiting
+	mu      sync.Mutex // guards all below
 	waiting []*confirmation
+	company gathering // of those that wait
 	last    time.Time // when a round was last confirmed: the time of its sending
 }
 
@@ -298,8 +315,10 @@ func (r *rounds) confirm(ctx context.Context, reign *reign) bool {
 	c := &confirmation{reign, make(chan bool, 1)}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, c)
+	if r.company.isFull(len(r.waiting)) {
+		signal(r.wake)
+	}
 	r.mu.Unlock()
-	signal(r.wake)
 	select {
 	case ok := <-c.result:
 		return ok
@@ -316,15 +335,26 @@ func (r *rounds) run(ctx context.Context) {
 			return
 		case <-r.wake:
 		}
-		r.mu.Lock()
-		waiting := r.waiting
-		r.waiting = nil
-		r.mu.Unlock()
-		if len(waiting) == 0 {
-			continue
+		for waiting := r.take(); len(waiting) > 0; waiting = r.take() {
+			r.round(ctx, waiting)
+			gather(ctx, r.wake, r.isFull)
 		}
-		r.round(ctx, waiting)
 	}
+}
+
+func (r *rounds) take() []*confirmation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	waiting := r.waiting
+	r.waiting = nil
+	r.company.leave(len(waiting))
+	return waiting
+}
+
+func (r *rounds) isFull() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.company.isFull(len(r.waiting))
 }
 
 // round asks the voters and answers those who waited.
@@ -342,6 +372,9 @@ func (r *rounds) round(ctx context.Context, waiting []*confirmation) {
 		r.last = sent
 		r.mu.Unlock()
 	}
+	r.mu.Lock()
+	r.company.landed(len(waiting), len(r.waiting))
+	r.mu.Unlock()
 	for _, c := range waiting {
 		c.result <- ok && c.reign.term == term
 	}
