@@ -11,10 +11,12 @@ build: ## one static binary, ./bin/huddle
 
 test: deps ## everything, with the race detector and real clients
 	go test -race -shuffle=on -timeout 14m ./...
+	cd bench/etcd && go test ./...
 
 lint: $(LINTER)
 	go mod tidy -diff
 	$(LINTER) run ./...
+	cd bench/etcd && go mod tidy -diff && ../../$(LINTER) run ./...
 
 check: test lint
 
@@ -24,7 +26,8 @@ torture: ## the seeded tests with SEEDS seeds each
 fuzz: ## every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
 
-bench: ## beside redis-server, in one run
+bench: ## beside redis-server and etcd, in one run
+	scripts/deps bench
 	go run ./bench
 
 deps:

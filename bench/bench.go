@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -30,38 +31,68 @@ type cell struct {
 	errors     uint64
 	lastError  string
 	span       time.Duration
-	all        uint64        // replies of any kind, with those of the warm-up
+	all        uint64        // operations of any outcome, with those before and behind the span
 	cpu        time.Duration // of the server's processes, with the warm-up
 	own        time.Duration // of the load generator, likewise
 	throughput []float64     // of each round
 }
 
-// run makes all runs: every workload on all servers, one after another, as
-// many times as there are rounds.
+// run makes all runs: every group of workloads on all servers, one after
+// another, as many times as there are rounds.
 func (b *bench) run() error {
-	s := b.settings
 	for _, server := range b.servers {
-		if err := server.fill(s.keys, s.value); err != nil {
+		if err := server.fill(b.settings.keys, b.settings.value); err != nil {
 			return err
 		}
 	}
-	for _, op := range s.ops {
-		for _, conns := range s.conns {
-			for _, depth := range s.depths {
-				w := workload{op: op, conns: conns, depth: depth, value: s.value, keys: s.keys}
-				if err := b.compare(w); err != nil {
-					return err
-				}
-			}
+	for _, group := range b.settings.groups() {
+		if err := b.compare(group); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) compare(w workload) error {
+// groups returns the workloads: those that are compared with each other
+// together.
+func (s *settings) groups() [][]workload {
+	var groups [][]workload
+	for _, op := range s.ops {
+		if slices.ContainsFunc(s.ops, func(o *operation) bool { return o.beside == op.name }) {
+			continue // it is in the other's group
+		}
+		allConns, depths := s.conns, s.depths
+		if op.isFeature {
+			allConns, depths = s.featureConns, []int{1}
+		}
+		for _, conns := range allConns {
+			for _, depth := range depths {
+				w := workload{op: op, conns: conns, depth: depth, value: s.value, keys: s.keys}
+				group := []workload{w}
+				if w.op = operationOf(op.beside); slices.Contains(s.ops, w.op) {
+					group = append(group, w)
+				}
+				groups = append(groups, group)
+			}
+		}
+	}
+	return groups
+}
+
+// compare runs the workloads of a group in turn, on one server after another
+// that knows them.
+func (b *bench) compare(group []workload) error {
 	var cells []*cell
 	for _, server := range b.servers {
-		cells = append(cells, &cell{workload: w, server: server})
+		for _, w := range group {
+			if !knows(server.name, w.op) {
+				continue
+			}
+			if err := server.prepare(w); err != nil {
+				return err
+			}
+			cells = append(cells, &cell{workload: w, server: server})
+		}
 	}
 	b.cells = append(b.cells, cells...)
 	for range b.settings.rounds {
@@ -75,7 +106,8 @@ func (b *bench) compare(w workload) error {
 			default:
 			}
 			if err := c.run(time.Duration(b.settings.seconds * float64(time.Second))); err != nil {
-				return fmt.Errorf("%s, %s, %d connections, pipeline of %d: %w", c.server.name, w.op, w.conns, w.depth, err)
+				w := c.workload
+				return fmt.Errorf("%s, %s, %d connections, pipeline of %d: %w", c.server.name, w.op.name, w.conns, w.depth, err)
 			}
 		}
 	}
@@ -92,8 +124,7 @@ func (c *cell) run(span time.Duration) error {
 	if err != nil {
 		return err
 	}
-	own := ownCPU()
-	m, err := c.workload.run(c.server.targets, span/5, span)
+	m, err := c.server.load(c.workload, span/5, span)
 	if err != nil {
 		return err
 	}
@@ -101,7 +132,7 @@ func (c *cell) run(span time.Duration) error {
 	if err != nil {
 		return err
 	}
-	c.own += ownCPU() - own
+	c.own += m.own
 	c.cpu += after - before
 	c.all += m.all
 	c.span += span

@@ -1,16 +1,22 @@
 //go:build linux
 
-// Command bench measures Huddle beside Redis.
+// Command bench measures Huddle beside Redis and etcd.
 //
 // Without --targets it starts three durable and three ephemeral huddle
-// processes and two redis-servers (without persistence, and with every write
-// synced), and runs SET, INCR and GET against each in interleaved rounds, so
-// that what else happens on the machine meets all of them. It prints a
-// Markdown table. With --targets it only drives the given addresses.
+// processes, two redis-servers (without persistence, and with every write
+// synced) and three etcd processes, and runs SET, INCR and GET against Redis
+// and Huddle, locks and sessions against etcd and Huddle, and limits and
+// counters against Huddle, in interleaved rounds, so that what else happens on
+// the machine meets all of them. It prints a Markdown table. With --targets it
+// only drives the given addresses.
 //
-// Latency is the time from sending a pipeline to reading a reply of it. The
-// load is closed: a connection sends its next commands when it has all replies
-// to the last ones.
+// Latency is the time from sending a pipeline to reading a reply of it; that of
+// a lock is the time from asking for it until it is given back. The load is
+// closed: a connection sends its next commands when it has all replies to the
+// last ones.
+//
+// etcd is driven by a child process that uses its Go client, clientv3: see
+// bench/etcd.
 package main
 
 import (
@@ -19,9 +25,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,20 +33,22 @@ import (
 
 // settings are the flags.
 type settings struct {
-	targets []netip.AddrPort
-	pids    []int
-	servers []string
-	ops     []string
-	conns   []int
-	depths  []int
-	value   int
-	keys    int
-	seconds float64
-	rounds  int
-	nodes   int
-	dir     string
-	huddle  string
-	redis   string
+	targets      []netip.AddrPort
+	pids         []int
+	servers      []string
+	ops          []*operation
+	conns        []int
+	depths       []int
+	featureConns []int
+	value        int
+	keys         int
+	seconds      float64
+	rounds       int
+	nodes        int
+	dir          string
+	huddle       string
+	redis        string
+	etcd         string
 }
 
 func main() {
@@ -92,18 +98,20 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	flags.SetOutput(usage)
 	targets := flags.String("targets", "", "`addresses` (ip:port,…) to drive instead of starting servers")
 	pids := flags.String("pids", "", "process `ids` behind --targets, for operations per CPU second")
-	servers := flags.String("servers", "durable,always,ephemeral,redis", "which `servers` to start")
-	ops := flags.String("ops", "SET,INCR,GET", "which `commands` to send")
-	conns := flags.String("conns", "50,200", "`numbers` of connections")
-	depths := flags.String("depth", "1,16", "`numbers` of commands in a pipeline")
-	flags.IntVar(&s.value, "value", 100, "`bytes` that SET writes")
-	flags.IntVar(&s.keys, "keys", 10_000, "`number` of keys")
+	servers := flags.String("servers", "durable,always,ephemeral,redis,etcd", "which `servers` to start")
+	ops := flags.String("ops", "", "which `operations` to make (default all, with --targets SET,INCR,GET) of\n"+namesOf(operations))
+	conns := flags.String("conns", "50,200", "`numbers` of connections for SET, INCR and GET")
+	depths := flags.String("depth", "1,16", "`numbers` of commands in a pipeline, of SET, INCR and GET")
+	featureConns := flags.String("feature-conns", "50", "`numbers` of connections for the other operations")
+	flags.IntVar(&s.value, "value", 100, "`bytes` of a value and of a session")
+	flags.IntVar(&s.keys, "keys", 10_000, "`number` of keys, sessions, counters and limits")
 	flags.Float64Var(&s.seconds, "seconds", 1.5, "`length` of one run, after a warm-up of a fifth of it")
 	flags.IntVar(&s.rounds, "rounds", 2, "how many `times` each run is made")
-	flags.IntVar(&s.nodes, "nodes", 3, "`number` of huddle processes in a cluster")
+	flags.IntVar(&s.nodes, "nodes", 3, "`number` of huddle and etcd processes in a cluster")
 	flags.StringVar(&s.dir, "dir", "", "`directory` on the disk to measure (default the system's for temporary files)")
 	flags.StringVar(&s.huddle, "huddle", "", "`path` of the huddle program (default: built from this module)")
 	flags.StringVar(&s.redis, "redis", "redis-server", "`path` of redis-server")
+	flags.StringVar(&s.etcd, "etcd", "etcd", "`path` of etcd 3.4")
 	long := flags.Bool("long", false, "5 rounds of 5 seconds")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -114,8 +122,14 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	if *long {
 		s.rounds, s.seconds = 5, 5
 	}
-	s.servers, s.ops = strings.Split(*servers, ","), strings.Split(strings.ToUpper(*ops), ",")
+	s.servers = strings.Split(*servers, ",")
 	var err error
+	if s.ops, err = readOperations(*ops, *targets == ""); err != nil {
+		return s, err
+	}
+	if s.featureConns, err = numbers("feature-conns", *featureConns); err != nil {
+		return s, err
+	}
 	if s.conns, err = numbers("conns", *conns); err != nil {
 		return s, err
 	}
@@ -136,15 +150,32 @@ func parse(args []string, usage io.Writer) (settings, error) {
 }
 
 func (s settings) validate() error {
-	for _, op := range s.ops {
-		if op != "SET" && op != "INCR" && op != "GET" {
-			return fmt.Errorf("--ops: %q is not SET, INCR or GET", op)
-		}
-	}
 	if s.value < 0 || s.keys < 1 || s.seconds <= 0 || s.rounds < 1 || s.nodes < 1 {
 		return fmt.Errorf("--value, --keys, --seconds, --rounds and --nodes must be positive")
 	}
 	return nil
+}
+
+// readOperations reads a list of operations, an empty one as all of them, or,
+// unless features are meant too, as those that Redis knows.
+func readOperations(list string, withFeatures bool) ([]*operation, error) {
+	var all []*operation
+	if list == "" {
+		for _, o := range operations {
+			if withFeatures || !o.isFeature {
+				all = append(all, o)
+			}
+		}
+		return all, nil
+	}
+	for name := range strings.SplitSeq(strings.ToUpper(list), ",") {
+		o := operationOf(name)
+		if o == nil {
+			return nil, fmt.Errorf("--ops: %q is none of %s", name, namesOf(operations))
+		}
+		all = append(all, o)
+	}
+	return all, nil
 }
 
 // fields splits a list, which may be empty.
@@ -162,48 +193,4 @@ func numbers(name, list string) ([]int, error) {
 		all = append(all, n)
 	}
 	return all, nil
-}
-
-// start starts the servers, each with a directory of its own.
-func (s *settings) start(dir string, progress io.Writer) ([]*server, error) {
-	if len(s.targets) > 0 {
-		given := &server{name: "target", targets: s.targets, watched: s.pids}
-		return []*server{given}, given.awaitSet()
-	}
-	var servers []*server
-	for _, name := range s.servers {
-		fmt.Fprintf(progress, "starting %s\n", name)
-		own := filepath.Join(dir, name)
-		if err := os.Mkdir(own, 0o755); err != nil {
-			return servers, fmt.Errorf("creating a directory: %w", err)
-		}
-		server, err := s.startOne(name, own)
-		if server != nil {
-			servers = append(servers, server)
-		}
-		if err != nil {
-			return servers, err
-		}
-	}
-	return servers, nil
-}
-
-func (s *settings) startOne(name, dir string) (*server, error) {
-	switch name {
-	case "redis", "always":
-		return startRedis(name, s.redis, dir, name == "always")
-	case "durable", "ephemeral":
-		if s.huddle == "" {
-			s.huddle = filepath.Join(filepath.Dir(dir), "huddle")
-			build := exec.Command("go", "build", "-trimpath", "-o", s.huddle, "github.com/huddlecache/huddle/cmd/huddle")
-			if out, err := build.CombinedOutput(); err != nil {
-				return nil, fmt.Errorf("building huddle: %w\n%s", err, out)
-			}
-		}
-		if name == "ephemeral" {
-			dir = ""
-		}
-		return startHuddle(name, s.huddle, dir, s.nodes)
-	}
-	return nil, fmt.Errorf("--servers: %q is not durable, ephemeral, redis or always", name)
 }

@@ -29,12 +29,34 @@ type server struct {
 	targets   []netip.AddrPort
 	processes []*os.Process // started here
 	watched   []int         // processes started by others
+	driver    *etcdDriver   // drives it, nil: the load generator itself does
+}
+
+// knows tells whether a server can do an operation.
+func knows(server string, o *operation) bool {
+	switch server {
+	case "etcd":
+		return o.etcd != ""
+	case "redis", "always":
+		return !o.isFeature
+	}
+	return true
+}
+
+// load runs a workload.
+func (s *server) load(w workload, warmUp, span time.Duration) (*measure, error) {
+	if s.driver != nil {
+		return s.driver.load(w, warmUp, span)
+	}
+	return w.run(s.targets, warmUp, span)
 }
 
 // spawn starts a process that dies with this one.
 func (s *server) spawn(path string, args, env []string) error {
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "HUDDLE_") }), env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool {
+		return strings.HasPrefix(s, "HUDDLE_") || strings.HasPrefix(s, "ETCD_")
+	}), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.CreateTemp("", "huddle-bench-*.log")
 	if err != nil {
@@ -51,6 +73,9 @@ func (s *server) spawn(path string, args, env []string) error {
 
 // stop kills the processes and waits for their end.
 func (s *server) stop() {
+	if s.driver != nil {
+		s.driver.stop()
+	}
 	for _, p := range s.processes {
 		p.Kill()
 		p.Wait()
@@ -70,22 +95,6 @@ func (s *server) awaitSet() error {
 		}
 		if err != nil {
 			return fmt.Errorf("%s does not answer SET: %w", s.name, err)
-		}
-	}
-	return nil
-}
-
-// fill writes all keys that GET reads.
-func (s *server) fill(keys, value int) error {
-	c := respclient.New(s.targets[0].String(), 5*time.Second)
-	defer c.Close()
-	for n := 0; n < keys; {
-		args := []string{"MSET"}
-		for ; n < keys && len(args) < 200; n++ {
-			args = append(args, fmt.Sprintf("key:%0*d", keyDigits, n), strings.Repeat("x", value))
-		}
-		if _, err := c.Do(args...); err != nil {
-			return fmt.Errorf("filling %s: %w", s.name, err)
 		}
 	}
 	return nil
