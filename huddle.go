@@ -18,12 +18,20 @@ import (
 
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/counters"
 	"github.com/huddlecache/huddle/keyspace"
+	"github.com/huddlecache/huddle/locks"
 	"github.com/huddlecache/huddle/server/redis"
+	"github.com/huddlecache/huddle/sessions"
 )
 
 // Numbers under which the log knows the machines. They are never reused.
-const featureKeyspace = 1
+const (
+	featureKeyspace = 1
+	featureSessions = 2
+	featureLocks    = 3
+	featureCounters = 4
+)
 
 // Close takes at most closeLimit. The last of it, closeListeners, is for
 // clients whose commands are still being answered.
@@ -34,10 +42,14 @@ const (
 
 // A Node is one member of a cluster, with its listeners for clients.
 type Node struct {
-	cluster *cluster.Node
-	redis   *redis.Server
-	http    []*http.Server // the API, and health alone
-	addrs   map[string][]net.Addr
+	cluster  *cluster.Node
+	sessions *sessions.Sessions
+	locks    *locks.Locks
+	counters *counters.Counters
+
+	redis *redis.Server
+	http  []*http.Server // the API, and health alone
+	addrs map[string][]net.Addr
 
 	wg        sync.WaitGroup // what accepts clients, and what watches the cluster
 	closing   sync.Once
@@ -67,9 +79,16 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		doors.close()
 		return nil, fmt.Errorf("opening the node: %w", err)
 	}
-	n := &Node{cluster: c, addrs: doors.addrs(), done: make(chan struct{})}
+	n := &Node{
+		cluster:  c,
+		sessions: sessions.New(c.Log(featureSessions), sessions.Config{MaxValue: cfg.MaxValue}),
+		locks:    locks.New(c.Log(featureLocks)),
+		counters: counters.New(c.Log(featureCounters)),
+		addrs:    doors.addrs(), done: make(chan struct{}),
+	}
 	if err := n.serveRedis(cfg, doors); err != nil {
 		doors.close()
+		n.locks.Close()
 		return nil, errors.Join(fmt.Errorf("serving Redis clients: %w", err), c.Close(ctx))
 	}
 	n.serveHTTP(cfg, doors)
@@ -91,6 +110,9 @@ func RecoverDir(ctx context.Context, dir string, o cluster.RecoverOptions) (repo
 func machines() []cluster.Feature {
 	return []cluster.Feature{
 		{ID: featureKeyspace, New: func() machine.Machine { return keyspace.New() }},
+		{ID: featureSessions, New: sessions.NewMachine},
+		{ID: featureLocks, New: locks.NewMachine},
+		{ID: featureCounters, New: counters.NewMachine},
 	}
 }
 
@@ -141,6 +163,16 @@ func (n *Node) addr(field string) net.Addr {
 	return n.addrs[field][0]
 }
 
+// Sessions returns the cluster's sessions.
+func (n *Node) Sessions() *sessions.Sessions { return n.sessions }
+
+// Locks returns the cluster's locks. Those that are held through it are
+// released when the node is closed.
+func (n *Node) Locks() *locks.Locks { return n.locks }
+
+// Counters returns the cluster's counters and limits.
+func (n *Node) Counters() *counters.Counters { return n.counters }
+
 // Done is closed when the node has stopped, by Close or by itself. A node
 // that stopped by itself is to be closed all the same.
 func (n *Node) Done() <-chan struct{} { return n.done }
@@ -173,6 +205,8 @@ func (n *Node) Close(ctx context.Context) error {
 func (n *Node) close(ctx context.Context) error {
 	leaving, cancel := context.WithTimeout(ctx, closeLimit-closeListeners)
 	defer cancel()
+	n.cluster.Drain(leaving)
+	n.locks.Close() // while the cluster can still be told
 	var errs []error
 	if err := n.cluster.Close(leaving); err != nil {
 		errs = append(errs, fmt.Errorf("leaving the cluster: %w", err))
@@ -187,6 +221,7 @@ func (n *Node) Kill() {
 	n.closing.Do(func() {
 		n.isClosing.Store(true)
 		n.cluster.Kill()
+		n.locks.Close()
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		n.closeErr = n.stop(over)

@@ -16,6 +16,9 @@ func (n *Node) serveRedis(cfg Config, d doors) error {
 	server, err := redis.Open(redis.Config{
 		Listeners: d["RedisAddr"],
 		Log:       n.cluster.Log(featureKeyspace),
+		Sessions:  n.sessions,
+		Locks:     n.locks,
+		Counting:  n.counters,
 		Password:  cfg.Password,
 		MaxValue:  cfg.MaxValue,
 		Version:   cfg.Version,
@@ -40,6 +43,10 @@ func (n *Node) stats(cfg Config) redis.Stats {
 func (n *Node) serveHTTP(cfg Config, d doors) {
 	server := serverhttp.New(serverhttp.Config{
 		Node:     n.cluster,
+		Sessions: n.sessions,
+		Locks:    n.locks,
+		Counting: n.counters,
+		MaxValue: cfg.MaxValue,
 		Redis:    &n.redis.Counters,
 		Password: cfg.Password,
 		Version:  cfg.Version,

@@ -62,9 +62,10 @@ type life struct {
 	nonce    atomic.Uint64
 	batches  [2]atomic.Uint64 // number of the last batch of each lane
 
-	full chan struct{} // holds a token when the log takes too much room
-	over chan error    // why the life ends; holds one
-	gone chan struct{} // closed when Raft has shut down
+	sooner chan struct{} // holds a token when something is due sooner than all else
+	full   chan struct{} // holds a token when the log takes too much room
+	over   chan error    // why the life ends; holds one
+	gone   chan struct{} // closed when Raft has shut down
 }
 
 // heard is a sign of life of the leader: its lease time cannot have been
@@ -81,7 +82,7 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	ctx, stop := context.WithCancel(context.Background())
 	l := &life{
 		node: n, on: p, id: p.id, cluster: cluster, ctx: ctx, stop: stop, began: time.Now(),
-		opening: make(chan struct{}, 1), over: make(chan error, 1), full: make(chan struct{}, 1), gone: make(chan struct{}),
+		opening: make(chan struct{}, 1), over: make(chan error, 1), full: make(chan struct{}, 1), sooner: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 	l.opening <- struct{}{}
 	l.nonce.Store(randomNumber())
@@ -93,6 +94,7 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 		MaxLevel: n.cfg.Level,
 		Fail:     func(err error) { l.end(err) },
 		Push:     l.pusher.push,
+		Sooner:   func() { signal(l.sooner) },
 	})
 	for _, f := range n.cfg.Features {
 		l.replica.Subscribe(f.ID, func(e machine.Event) {

@@ -34,6 +34,9 @@ type Node struct {
 	draining atomic.Bool
 	started  atomic.Bool // was ready once
 	closing  sync.Once
+	drained  sync.Once
+
+	restoring sync.Mutex // held while this node takes a backup into the log
 
 	done chan struct{} // closed when the node has stopped by itself or was closed
 	err  error         // why; set before done is closed
@@ -151,11 +154,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, leaveMost)
 		defer cancel()
-		n.draining.Store(true)
-		if p := n.presence.Load(); p != nil {
-			p.announce()
-		}
-		n.pause(ctx, n.cfg.Drain)
+		n.Drain(ctx)
 		if l := n.life.Load(); l != nil && ctx.Err() == nil {
 			l.leave(ctx)
 		}
@@ -173,6 +172,18 @@ func (n *Node) Close(ctx context.Context) error {
 	case <-time.After(closeMost):
 		return errors.New("closing: the disk has not finished a write")
 	}
+}
+
+// Drain says that the node is about to stop, and waits while its Service
+// forgets it. The node works on meanwhile. Close does it where it was not done.
+func (n *Node) Drain(ctx context.Context) {
+	n.drained.Do(func() {
+		n.draining.Store(true)
+		if p := n.presence.Load(); p != nil {
+			p.announce()
+		}
+		n.pause(ctx, n.cfg.Drain)
+	})
 }
 
 // Kill stops the node at once, as if its process had been killed.

@@ -291,10 +291,11 @@ func (l *life) admits(batch []byte) bool {
 	return err == nil && len(b.Items) > 0 && l.knows(b.Items)
 }
 
-// knows reports whether this node has the features of all items.
+// knows reports whether this node knows what all items are for: a feature, or
+// the state's own shell.
 func (l *life) knows(items []replica.Item) bool {
 	for i := range items {
-		if !l.node.hasFeature(items[i].Feature) {
+		if !l.node.hasFeature(items[i].Feature) && !replica.KnowsShell(&items[i]) {
 			return false
 		}
 	}

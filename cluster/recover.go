@@ -20,8 +20,8 @@ type RecoverOptions struct {
 	Force  bool // also where another node is further on, or a quorum is there
 }
 
-// ErrRefused means that a recovery, or the removal of a member, would do harm
-// or is not needed.
+// ErrRefused means that a recovery, a restore or the removal of a member would
+// do harm or is not needed.
 var ErrRefused = errors.New("refused")
 
 // A recovery ends a life and begins another one, in a new cluster of which

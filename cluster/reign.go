@@ -147,23 +147,43 @@ func (l *life) founding(wall time.Duration) *replica.Founding {
 	return f
 }
 
-// sweepEvery is how often a leader looks for what is due while nothing is
-// written.
+// A leader looks for what is due while nothing is written when the earliest
+// deadline comes, but not more often than sweepLeast, and every sweepMost.
 const (
-	sweepEvery = 250 * time.Millisecond
-	sweepIdle  = time.Second // where nothing has a deadline
+	sweepLeast = 50 * time.Millisecond
+	sweepMost  = time.Second
 )
 
 // sweep logs the time when something is due, so that it is removed also where
 // no command comes. Where nothing is due it writes nothing.
 func (l *life) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait := sweepIdle
-		if _, found := l.replica.NextDeadline(); found {
-			wait = sweepEvery
-		}
-		l.node.pause(ctx, wait)
+		l.node.pause(ctx, sweepLeast)
+		l.awaitDue(ctx)
 		for l.isDue() && l.proposer.tick(ctx).status == statusDone {
+		}
+	}
+}
+
+// awaitDue waits until the earliest deadline comes.
+func (l *life) awaitDue(ctx context.Context) {
+	for {
+		wait := sweepMost
+		at, found := l.replica.NextDeadline()
+		if reign := l.reigning(); reign != nil && found {
+			wait = min(wait, at-reign.now().Lease)
+		}
+		if wait <= 0 {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-l.sooner:
+			timer.Stop()
 		}
 	}
 }

@@ -125,7 +125,7 @@ func TestAnOfferIsConfirmedThoughAnswersAreLost(t *testing.T) {
 func TestManyLocksAreRenewedTogether(t *testing.T) {
 	inBadWorld(t, func(t *testing.T, w *world, log *badLog, l *locks.Locks) {
 		var held []*locks.Lock
-		for i := range 200 {
+		for i := range 100 {
 			lock, err := l.Acquire(t.Context(), fmt.Sprint("x", i), locks.Options{TTL: 6 * time.Second})
 			if err != nil {
 				t.Fatal(err)
@@ -138,7 +138,7 @@ func TestManyLocksAreRenewedTogether(t *testing.T) {
 		commands := log.items
 		log.mu.Unlock()
 		if commands < 9 || commands > 40 {
-			t.Errorf("%d commands renewed 200 locks ten times", commands)
+			t.Errorf("%d commands renewed 100 locks ten times", commands)
 		}
 		for _, lock := range held {
 			if isLost(lock) {

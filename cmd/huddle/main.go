@@ -35,7 +35,7 @@ func main() {
 		stderr: os.Stderr,
 		env:    parseEnviron(os.Environ()),
 	})
-	if err != nil {
+	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "huddle: "+oneLine(err))
 	}
 	os.Exit(exitStatus(err))
@@ -93,6 +93,9 @@ func exitStatus(err error) int {
 	}
 	if _, found := errors.AsType[*usageError](err); found {
 		return statusUsage
+	}
+	if ended, found := errors.AsType[*exitError](err); found {
+		return ended.status
 	}
 	return statusFailed
 }

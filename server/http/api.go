@@ -34,7 +34,9 @@ func (s *Server) calls(mux *http.ServeMux) {
 
 // groups are the functions that register the calls of one feature each.
 func (s *Server) groups() []func(huma.API) {
-	return []func(huma.API){s.clusterCalls}
+	return []func(huma.API){
+		s.sessionCalls, s.counterCalls, s.limitCalls, s.lockCalls, s.clusterCalls, s.backupCalls,
+	}
 }
 
 // describe serves the description of all calls, which does not change.

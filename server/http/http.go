@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,7 +20,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/huddlecache/huddle/cluster"
+	"github.com/huddlecache/huddle/counters"
+	"github.com/huddlecache/huddle/locks"
 	"github.com/huddlecache/huddle/server/redis"
+	"github.com/huddlecache/huddle/sessions"
 )
 
 // Limits of a connection. A call that this package serves takes a few seconds
@@ -45,11 +49,16 @@ type Node interface {
 	Status(ctx context.Context) cluster.Status
 	Recover(ctx context.Context, o cluster.RecoverOptions) (report string, err error)
 	Forget(ctx context.Context, id string) error
+	Backup(ctx context.Context) (*cluster.Backup, error)
+	Restore(ctx context.Context, from io.Reader) (cluster.Restored, error)
 }
 
 // Config says what is served, and to whom.
 type Config struct {
 	Node     Node
+	Sessions *sessions.Sessions
+	Locks    *locks.Locks
+	Counting *counters.Counters
 	Redis    *redis.Counters // shown among the metrics; none if nil
 	Password string          // asked of every call but /livez and /readyz; none if empty
 	MaxValue int             // longest raw body of a call, in bytes; 8 MiB

@@ -24,6 +24,7 @@ type fakeNode struct {
 	status                  cluster.Status
 	recovered               []cluster.RecoverOptions
 	forgotten               []string
+	fakeBackups
 }
 
 func (n *fakeNode) Ready() error                          { return n.ready }

@@ -11,6 +11,9 @@ import (
 
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/counters"
+	"github.com/huddlecache/huddle/locks"
+	"github.com/huddlecache/huddle/sessions"
 )
 
 // problemBase is what every problem's type begins with. Clients compare the
@@ -44,8 +47,21 @@ func problemKinds() []problemKind {
 		{errCrossOrigin, http.StatusForbidden, "cross-origin", "Refused"},
 		{errNotFound, http.StatusNotFound, "not-found", "Not found"},
 		{cluster.ErrNotMember, http.StatusNotFound, "not-found", "Not found"},
+		{sessions.ErrNotFound, http.StatusNotFound, "not-found", "Not found"},
 		{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed"},
+		{cluster.ErrDamaged, http.StatusUnprocessableEntity, "backup-damaged", "The backup is damaged"},
+		{cluster.ErrNewer, http.StatusUnprocessableEntity, "backup-newer", "The backup is of a newer release"},
+		{sessions.ErrNotObject, http.StatusConflict, "not-an-object", "The session is no JSON object"},
+		{sessions.ErrConflict, http.StatusPreconditionFailed, "version-mismatch", "The session is at another version"},
 		{cluster.ErrRefused, http.StatusConflict, "refused", "Refused as things are"},
+		{locks.ErrClosed, http.StatusServiceUnavailable, "stopping", "This node is stopping"},
+		{locks.ErrLost, http.StatusConflict, "lock-lost", "The lease is not held"},
+		{locks.ErrNotAcquired, http.StatusConflict, "lock-held", "Others have the lock"},
+		{counters.ErrOverflow, http.StatusConflict, "overflow", "The counter would overflow"},
+		{counters.ErrInvalid, http.StatusBadRequest, "malformed", "Malformed request"},
+		{locks.ErrInvalid, http.StatusBadRequest, "malformed", "Malformed request"},
+		{sessions.ErrPatch, http.StatusBadRequest, "malformed", "Malformed request"},
+		{sessions.ErrInvalid, http.StatusBadRequest, "malformed", "Malformed request"},
 		{errMalformed, http.StatusBadRequest, "malformed", "Malformed request"},
 	}
 }

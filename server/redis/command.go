@@ -17,6 +17,7 @@ type command struct {
 	anyone bool   // answered also before the password was said
 	writes bool   // of a feature: changes the replicated state
 	idem   bool   // may come behind IDEM id
+	waits  bool   // may take long: what was answered before is sent first
 	run    func(c *conn, args [][]byte)
 	subs   map[string]*command // nil where the second argument names none
 }
@@ -27,16 +28,23 @@ func (c *command) accepts(args int) bool {
 
 // ownCommands returns the table of the commands that are answered here.
 func ownCommands() map[string]*command {
+	return table(slices.Concat(
+		connCommands(), sessionCommands(), counterCommands(), limitCommands(), lockCommands(),
+	)...)
+}
+
+// connCommands are about the connection and the server.
+func connCommands() []command {
 	noCluster := func(c *conn, _ [][]byte) { c.fail(errNoCluster) }
-	return table(
-		command{name: "acl", arity: -2, subs: table(
+	return []command{
+		{name: "acl", arity: -2, subs: table(
 			command{name: "acl|whoami", arity: 2, run: func(c *conn, _ [][]byte) { c.bulk(user) }},
 		)},
-		command{name: "asking", arity: 1, run: noCluster},
-		command{name: "auth", arity: -2, anyone: true, run: (*conn).auth},
-		command{name: "client", arity: -2, subs: clientCommands()},
-		command{name: "cluster", arity: -2, run: noCluster},
-		command{name: "command", arity: -1, run: (*conn).commandAll, subs: table(
+		{name: "asking", arity: 1, run: noCluster},
+		{name: "auth", arity: -2, anyone: true, run: (*conn).auth},
+		{name: "client", arity: -2, subs: clientCommands()},
+		{name: "cluster", arity: -2, run: noCluster},
+		{name: "command", arity: -1, run: (*conn).commandAll, subs: table(
 			command{name: "command|count", arity: 2, run: (*conn).commandCount},
 			command{name: "command|docs", arity: -2, run: (*conn).commandDocs},
 			command{name: "command|getkeys", arity: -4, run: (*conn).commandGetKeys},
@@ -51,7 +59,7 @@ func ownCommands() map[string]*command {
 			command{name: "command|info", arity: -2, run: (*conn).commandInfo},
 			command{name: "command|list", arity: -2, run: (*conn).commandList},
 		)},
-		command{name: "config", arity: -2, subs: table(
+		{name: "config", arity: -2, subs: table(
 			command{name: "config|get", arity: -3, run: (*conn).configGet},
 			command{name: "config|help", arity: 2, run: help("CONFIG",
 				"GET <pattern>", "Return parameters matching the glob-like <pattern> and their values.",
@@ -61,22 +69,22 @@ func ownCommands() map[string]*command {
 			command{name: "config|resetstat", arity: 2, run: func(c *conn, _ [][]byte) { c.ok() }},
 			command{name: "config|set", arity: -4, run: (*conn).configSet},
 		)},
-		command{name: "echo", arity: 2, run: func(c *conn, args [][]byte) { c.out = resp.AppendBulk(c.out, args[1]) }},
-		command{name: "hello", arity: -1, anyone: true, run: (*conn).hello},
-		command{name: "idem", arity: -3, run: (*conn).idemOwn},
-		command{name: "info", arity: -1, run: (*conn).info},
-		command{name: "ping", arity: -1, run: (*conn).ping},
-		command{name: "quit", arity: -1, anyone: true, run: (*conn).quit},
-		command{name: "readonly", arity: 1, run: noCluster},
-		command{name: "readwrite", arity: 1, run: noCluster},
-		command{name: "reset", arity: 1, anyone: true, run: (*conn).reset},
-		command{name: "role", arity: 1, run: (*conn).role},
-		command{name: "select", arity: 2, run: (*conn).choose},
-		command{name: "sentinel", arity: -2, subs: table(
+		{name: "echo", arity: 2, run: func(c *conn, args [][]byte) { c.out = resp.AppendBulk(c.out, args[1]) }},
+		{name: "hello", arity: -1, anyone: true, run: (*conn).hello},
+		{name: "idem", arity: -3, run: (*conn).idemOwn},
+		{name: "info", arity: -1, run: (*conn).info},
+		{name: "ping", arity: -1, run: (*conn).ping},
+		{name: "quit", arity: -1, anyone: true, run: (*conn).quit},
+		{name: "readonly", arity: 1, run: noCluster},
+		{name: "readwrite", arity: 1, run: noCluster},
+		{name: "reset", arity: 1, anyone: true, run: (*conn).reset},
+		{name: "role", arity: 1, run: (*conn).role},
+		{name: "select", arity: 2, run: (*conn).choose},
+		{name: "sentinel", arity: -2, subs: table(
 			command{name: "sentinel|get-master-addr-by-name", arity: 3, run: (*conn).masterAddr},
 		)},
-		command{name: "wait", arity: 3, run: (*conn).wait},
-	)
+		{name: "wait", arity: 3, run: (*conn).wait},
+	}
 }
 
 // table makes a table of commands, by the last part of their names.

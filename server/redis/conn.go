@@ -143,6 +143,9 @@ func (c *conn) answer(args [][]byte) {
 		return
 	}
 	c.execute()
+	if cmd, found := find(c.server.commands, args[0]); found && cmd.waits {
+		c.flush()
+	}
 	before, skip := len(c.out), c.skip
 	c.skip = false
 	c.dispatch(args)

@@ -20,7 +20,10 @@ import (
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/counters"
+	"github.com/huddlecache/huddle/locks"
 	"github.com/huddlecache/huddle/server/resp"
+	"github.com/huddlecache/huddle/sessions"
 )
 
 // RedisVersion is the release of Redis that clients are told they talk to.
@@ -37,12 +40,15 @@ const (
 type Config struct {
 	Listeners []net.Listener // closed by Close; TLS is theirs
 	Log       machine.Log    // of the quorum databases' keyspace
-	Password  string         // of the user default; none if empty
-	MaxValue  int            // longest argument in bytes; 8 MiB
-	MaxConns  int            // connections at a time; 10,000
-	Version   string         // release of Huddle, for people
-	Stats     func() Stats   // what INFO says of the node; nothing if nil. It must not wait
-	Logger    *slog.Logger   // discards by default
+	Sessions  *sessions.Sessions
+	Locks     *locks.Locks
+	Counting  *counters.Counters
+	Password  string       // of the user default; none if empty
+	MaxValue  int          // longest argument in bytes; 8 MiB
+	MaxConns  int          // connections at a time; 10,000
+	Version   string       // release of Huddle, for people
+	Stats     func() Stats // what INFO says of the node; nothing if nil. It must not wait
+	Logger    *slog.Logger // discards by default
 }
 
 // Stats is what INFO says of the node beyond what this package knows.

@@ -98,6 +98,7 @@ func (r *Replica) IsDurable(server string) (isDurable, known bool) {
 }
 
 func (r *Replica) closeOrigin(id uint64) {
+	r.unstageOf(id)
 	s := &r.state
 	o := s.origins[id]
 	for i := range o.lanes {
@@ -177,6 +178,9 @@ func (r *Replica) applyItems(tx *machine.Tx, items []Item) []machine.Reply {
 
 func (r *Replica) applyItem(tx *machine.Tx, it *Item) machine.Reply {
 	r.state.stamp.Position++
+	if it.Feature == shellID {
+		return r.applyShell(tx, it)
+	}
 	m := r.state.machines[it.Feature]
 	if m == nil {
 		r.fail(machine.ErrUnknownCommand)

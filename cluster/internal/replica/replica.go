@@ -39,7 +39,7 @@ var ErrFailed = errors.New("the replica has stopped")
 
 // A Factory makes the machine of one feature.
 type Factory struct {
-	ID  uint8 // from 1 up
+	ID  uint8 // from 1 up, below 254
 	New func() machine.Machine
 }
 
@@ -51,6 +51,9 @@ type Config struct {
 	// Push is called for each event that only one server waits for, in log
 	// order. It must not block.
 	Push func(server string, feature uint8, e machine.Event)
+	// Sooner is called when something has a deadline before all there were. It
+	// must not block.
+	Sooner func()
 }
 
 // Replica is one node's copy of the replicated state. It implements raft's
@@ -62,7 +65,8 @@ type Replica struct {
 	state  state
 	failed error
 
-	events  []event // of the entries being applied; the applying goroutine's own
+	due     time.Duration // the earliest deadline, 0 if there was none; the applying goroutine's own
+	events  []event       // of the entries being applied; the applying goroutine's own
 	applied atomic.Uint64
 	size    atomic.Int64
 	subs    subscribers
@@ -81,7 +85,9 @@ type state struct {
 
 	deadlines *btree.BTreeG[deadline]
 	idem      *btree.BTreeG[remembered]
-	own       int64 // bytes of the shell's part of the state
+	staging   *staging // a backup that is about to be restored, or nil
+	restored  restored // the last one that was
+	own       int64    // bytes of the shell's part of the state
 }
 
 // A deadline is an entry of the index: when it comes, the machine is told.
@@ -165,6 +171,11 @@ func (r *Replica) publishLocked() {
 	}
 	r.size.Store(size)
 	r.applied.Store(r.state.stamp.Index)
+	d, found := r.state.deadlines.Min()
+	if found && (r.due == 0 || d.at < r.due) && r.cfg.Sooner != nil {
+		r.cfg.Sooner()
+	}
+	r.due = d.at
 }
 
 func (r *Replica) applyLocked(l *raft.Log) any {
@@ -287,6 +298,7 @@ func (r *Replica) applyWork(rd *wire.Reader, isFresh bool) any {
 
 // sweep expires some of what is due.
 func (r *Replica) sweep(tx *machine.Tx) {
+	r.unstageLate()
 	s := &r.state
 	for range sweepPerEntry {
 		d, found := s.deadlines.Min()
@@ -381,11 +393,14 @@ func (r *Replica) HasMember(server string) bool {
 	return r.state.members[server]
 }
 
-// NextDeadline is the earliest deadline in the index.
+// NextDeadline is the earliest deadline, that of a staged backup included.
 func (r *Replica) NextDeadline() (at time.Duration, found bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	d, found := r.state.deadlines.Min()
+	if st := r.state.staging; st != nil && (!found || st.until < d.at) {
+		return st.until, true
+	}
 	return d.at, found
 }
 

@@ -23,7 +23,7 @@ import (
 //	magic    4 bytes, "HUDL"
 //	version  1 byte, 1
 //	sections each
-//	  feature  1 byte: 0 the shell, first; then the features in order
+//	  feature  1 byte: 0 the shell, first; then the features in order; 254 what is staged
 //	  chunks   each a byte string that is not empty; an empty one ends the section
 //	end      1 byte, 255
 //
@@ -40,6 +40,7 @@ import (
 const (
 	snapshotMagic   = "HUDL"
 	snapshotVersion = 1
+	stagingID       = 254
 	sectionEnd      = 255
 	chunkSize       = 32 << 10
 )
@@ -83,6 +84,8 @@ type view struct {
 	idem      *btree.BTreeG[remembered]
 	features  []uint8
 	machines  []io.WriterTo
+	staging   staging // id empty: none
+	restored  restored
 }
 
 // Snapshot implements raft.FSM. It takes no longer for a large state.
@@ -113,6 +116,10 @@ func (r *Replica) freeze() (*view, error) {
 	}
 	for _, id := range v.features {
 		v.machines = append(v.machines, s.machines[id].Snapshot())
+	}
+	v.restored = s.restored
+	if s.staging != nil {
+		v.staging = *s.staging // its pieces are only ever added to
 	}
 	return v, nil
 }
@@ -146,45 +153,14 @@ func (v *view) WriteTo(w io.Writer) (int64, error) {
 			return count.n, err
 		}
 	}
+	if v.staging.id != "" || v.restored.id != "" {
+		if err := writeSection(buf, stagingID, v.writeStaging); err != nil {
+			return count.n, err
+		}
+	}
 	buf.WriteByte(sectionEnd)
 	err := buf.Flush()
 	return count.n, err
-}
-
-// writeSection writes what write writes, in chunks.
-func writeSection(w *bufio.Writer, feature uint8, write func(io.Writer) error) error {
-	w.WriteByte(feature)
-	section := bufio.NewWriterSize(chunks{w}, chunkSize)
-	if err := write(section); err != nil {
-		return err
-	}
-	if err := section.Flush(); err != nil {
-		return err
-	}
-	return w.WriteByte(0)
-}
-
-// chunks writes each piece that it is given with its length before it.
-type chunks struct{ w *bufio.Writer }
-
-func (c chunks) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	c.w.Write(binary.AppendUvarint(nil, uint64(len(p))))
-	return c.w.Write(p)
-}
-
-// counter counts what passes through it.
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 func (v *view) writeShell(w io.Writer) error {
@@ -330,6 +306,9 @@ func (s *state) readSection(id uint8, section io.Reader) error {
 		}
 		return s.readShell(wire.NewReader(b))
 	}
+	if id == stagingID {
+		return s.readStaging(bufio.NewReader(section))
+	}
 	m := s.machines[id]
 	if m == nil {
 		return machine.ErrUnknownCommand
@@ -368,37 +347,6 @@ func (s *state) readShell(r *wire.Reader) error {
 		s.own += m.size()
 	}
 	return r.Done()
-}
-
-// sectionReader reads the chunks of one section and ends with it.
-type sectionReader struct {
-	r    *bufio.Reader
-	left uint64 // of the chunk
-	done bool
-}
-
-func (s *sectionReader) Read(p []byte) (int, error) {
-	if s.left == 0 && !s.done {
-		n, err := binary.ReadUvarint(s.r)
-		if err != nil {
-			return 0, fmt.Errorf("reading chunk: %w", unexpected(err))
-		}
-		s.left, s.done = n, n == 0
-	}
-	if s.done {
-		return 0, io.EOF
-	}
-	n, err := s.r.Read(p[:min(uint64(len(p)), s.left)])
-	s.left -= uint64(n)
-	return n, unexpected(err)
-}
-
-// unexpected is the error of a file that ends in the middle.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // Refound gives the state, which was alone left of its cluster, to a new one
