@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -13,6 +12,10 @@ const (
 
 	errSyntax     = "ERR syntax error"
 	errNotInteger = "ERR value is not an integer or out of range"
+	errNotFloat   = "ERR value is not a valid float"
+	errNoKey      = "ERR no such key"
+	errRange      = "ERR index out of range"
+	errWrongType  = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errFull       = "OOM command not allowed when used memory > 'maxmemory'."
 )
 
@@ -28,13 +31,47 @@ type call struct {
 	args  [][]byte  // args[0] is the command's name; all of it is borrowed
 	reply reply
 
+	number uint64 // of this change; 0 as long as there is none, see change
+	draws  uint64 // random numbers taken, see random
+
 	buf [6][]byte // room for args of most commands
 }
 
-// prepare reads a command and looks it up. The reply can be written to
-// afterwards, whether it worked or not.
-func (c *call) prepare(s *Space, at machine.Stamp, data []byte) error {
+// execute does what data says: a command, a transaction, or a query for
+// watches. With an error nothing was done; the reply can be written to all the
+// same.
+func (c *call) execute(data []byte) error {
 	c.reply.proto = 2
+	kind := byte(commandVersion)
+	if len(data) > 0 {
+		kind = data[0]
+	}
+	switch kind {
+	case transactionVersion:
+		t, err := decodeTransaction(data)
+		if err != nil {
+			return err
+		}
+		if c.tx == nil && t.writes() {
+			return errNotQuery
+		}
+		c.transact(t)
+	case watchVersion:
+		return c.replyWatches(data)
+	default:
+		if err := c.prepare(data); err != nil {
+			return err
+		}
+		if c.tx == nil && c.cmd.Writes {
+			return errNotQuery
+		}
+		c.run()
+	}
+	return nil
+}
+
+// prepare reads a command and looks it up.
+func (c *call) prepare(data []byte) error {
 	index, proto, args, err := decodeCommand(c.buf[:0], data)
 	if err != nil {
 		return err
@@ -42,10 +79,10 @@ func (c *call) prepare(s *Space, at machine.Stamp, data []byte) error {
 	c.reply.proto = proto
 	cmd, found := Lookup(args[0])
 	if !found {
-		return fmt.Errorf("unknown command %.128q", args[0])
+		return errUnknownName(args[0])
 	}
-	c.space, c.at, c.cmd, c.args = s, at, cmd, args
-	c.index, c.db = index, s.dbs[index]
+	c.cmd, c.args = cmd, args
+	c.index, c.db = index, c.space.dbs[index]
 	return nil
 }
 
@@ -78,36 +115,58 @@ func (c *call) own(key []byte) *entry {
 	return e
 }
 
-// put stores v under key until the given time, in place of old, which own has
-// returned. If that time has come already nothing is left.
+// change returns the number of what this command, or the transaction that it
+// is in, changes.
+func (c *call) change() uint64 {
+	if c.number == 0 {
+		c.number = c.tx.Number()
+	}
+	return c.number
+}
+
+// put stores v, which nobody else has, under key until the given time, in
+// place of old, which own has returned. If that time has come already nothing
+// is left.
 func (c *call) put(old *entry, key []byte, v value, until expiry) {
-	if until.isOver(c.at.Lease) {
+	e := &entry{value: v, expiry: until, generation: c.space.generation}
+	if old != nil {
+		e.key = old.key
+	} else {
+		e.key = string(key)
+	}
+	c.place(old, e)
+}
+
+// place puts e in place of old, which has the same key or is nil.
+func (c *call) place(old, e *entry) {
+	if e.isOver(c.at.Lease) {
 		if old != nil {
 			c.remove(old)
 		}
 		return
 	}
-	e := &entry{value: v, expiry: until}
 	var was time.Duration
 	if old != nil {
-		e.key, was = old.key, old.deadline
+		was = old.deadline
 		c.space.size -= old.size()
-	} else {
-		e.key = string(key)
 	}
+	e.number = c.change()
 	c.space.size += e.size()
-	c.db.put(c.space.hash(key), e)
-	c.moveDeadline(e.key, was, until.deadline)
+	c.db.put(c.space.hash([]byte(e.key)), e)
+	c.moveDeadline(e.key, was, e.deadline)
 }
 
 // expire gives the key of e another end.
 func (c *call) expire(e *entry, until expiry) {
-	c.put(e, []byte(e.key), e.value, until)
+	other := *e
+	other.expiry = until
+	c.place(e, &other)
 }
 
 // remove takes e out of the database.
 func (c *call) remove(e *entry) {
 	c.db.remove(c.space.hash([]byte(e.key)), e)
+	c.db.removed = c.change()
 	c.space.size -= e.size()
 	c.moveDeadline(e.key, e.deadline, 0)
 }
@@ -130,9 +189,14 @@ func (c *call) isRefused(old *entry, size int64, until expiry) bool {
 	if old != nil && c.isLong(old.expiry) && size <= old.value.size() {
 		return false
 	}
+	c.refuse()
+	return true
+}
+
+// refuse answers that there is no room.
+func (c *call) refuse() {
 	c.tx.Refused = true
 	c.reply.fail(errFull)
-	return true
 }
 
 func (c *call) isLong(x expiry) bool {

@@ -40,6 +40,9 @@ func counterCommands() []Command {
 func (c *call) incrBy(n int64) {
 	key := c.args[1]
 	old := c.own(key)
+	if !c.isText(old) {
+		return
+	}
 	var sum int64
 	var until expiry
 	if old != nil {
@@ -50,17 +53,30 @@ func (c *call) incrBy(n int64) {
 		}
 		until = old.expiry
 	}
-	if n < 0 && sum < math.MinInt64-n || n > 0 && sum > math.MaxInt64-n {
-		c.reply.fail("ERR increment or decrement would overflow")
+	sum, ok := addInt(sum, n)
+	if !ok {
+		c.reply.fail(errOverflow)
 		return
 	}
-	sum += n
 	val := text(strconv.AppendInt(nil, sum, 10))
 	if c.isRefused(old, val.size(), until) {
 		return
 	}
 	c.put(old, key, val, until)
 	c.reply.integer(sum)
+}
+
+const (
+	errOverflow  = "ERR increment or decrement would overflow"
+	errNotFinite = "ERR increment would produce NaN or Infinity"
+)
+
+// addInt returns the sum, if it has one.
+func addInt(a, b int64) (sum int64, ok bool) {
+	if b < 0 && a < math.MinInt64-b || b > 0 && a > math.MaxInt64-b {
+		return 0, false
+	}
+	return a + b, true
 }
 
 func incr(c *call) { c.incrBy(1) }

@@ -8,9 +8,9 @@ import (
 )
 
 // entryCost is what Size counts for a key besides its own bytes and its
-// value's: 110 bytes for the entry and its place in the tree, as measured by
+// value's: 130 bytes for the entry and its place in the tree, as measured by
 // BenchmarkFootprint, and 50 for its deadline in the shell's index.
-const entryCost = 160
+const entryCost = 180
 
 // maxDeadline stands for a deadline that lease time cannot express, 292 years
 // away. What is left of it is told by wall time.
@@ -30,13 +30,19 @@ func (x expiry) isOver(lease time.Duration) bool {
 	return x.deadline != 0 && x.deadline <= lease
 }
 
-// An entry is a key with what it holds. Entries are never changed, because
-// snapshots share them: a change is another entry in its place. The number of
-// a key's last change, for WATCH, will be a field here and in snapshots.
+// An entry is a key with what it holds.
+//
+// Snapshots share entries and values with the Space. An entry of the present
+// generation (Space.generation) is shared with none: it was made, or copied
+// with its value, after the last snapshot was taken, and may be changed in
+// place. One of an earlier generation is never changed: a command puts another
+// entry in its place, and copies the value before it changes that.
 type entry struct {
 	key   string
 	value value
 	expiry
+	number     uint64 // of the last change, by the cluster's number source
+	generation uint64 // of the value: whether it may be changed in place
 }
 
 func (e *entry) size() int64 { return entryCost + int64(len(e.key)) + e.value.size() }
@@ -61,7 +67,31 @@ func less(a, b item) bool {
 // and of snapshots. A Go map beside it would answer GET faster, but cannot be
 // copied in O(1).
 type database struct {
-	tree *btree.BTreeG[item]
+	tree    *btree.BTreeG[item]
+	removed uint64 // number of the last change that took a key away
+	swapped uint64 // number of the last SWAPDB
+}
+
+// hasEnded is set in the number of a key whose time has come and that has not
+// been removed yet.
+const hasEnded = 1 << 63
+
+// watched returns the number that WATCH compares: it is another one after any
+// change of the key. What happens to other keys may change that of an absent
+// one too. The entry is that of the key, or nil.
+func (d *database) watched(e *entry, lease time.Duration) uint64 {
+	switch {
+	case e == nil:
+		return max(d.removed, d.swapped)
+	case e.isOver(lease):
+		return max(e.number, d.swapped) | hasEnded
+	}
+	return max(e.number, d.swapped)
+}
+
+// isUntouched reports whether the database has never held a key.
+func (d *database) isUntouched() bool {
+	return d.tree.Len() == 0 && d.removed == 0 && d.swapped == 0
 }
 
 func newTree() *btree.BTreeG[item] {

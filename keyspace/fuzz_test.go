@@ -2,6 +2,8 @@ package keyspace_test
 
 import (
 	"bytes"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,10 @@ import (
 func FuzzDecodeCommand(f *testing.F) {
 	f.Add(keyspace.AppendCommand(nil, 0, 2, [][]byte{[]byte("SET"), {}, {0, 255}}))
 	f.Add(keyspace.AppendCommand(nil, 15, 3, slices.Repeat([][]byte{[]byte("x")}, 10)))
+	prepare := samples()[:40]
+	for _, args := range samples() {
+		f.Add(keyspace.AppendCommand(nil, 0, 3, bytesOf(args)))
+	}
 	f.Add([]byte{1, 2, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Add([]byte{1, 2, 0, 1, 255, 255, 255, 255, 15, 'x'})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -29,11 +35,60 @@ func FuzzDecodeCommand(f *testing.F) {
 			t.Fatalf("%q, written and read again: %d %d %q, %v; want %d %d %q", data, db2, proto2, args2, err, db, proto, args)
 		}
 		w := newWorld(t)
+		for _, args := range prepare {
+			w.apply(args...)
+		}
 		if w.space.Query(w.stamp, data) == nil {
 			t.Fatal("no reply to a query")
 		}
 		if reply := w.space.Apply(w.tx(), data); reply == nil && w.failed == nil {
 			t.Fatal("neither a reply nor a failure")
+		}
+		w.apply("FLUSHALL")
+		if got := w.space.Size(); got != 0 || len(w.shell.index) != 0 {
+			t.Fatalf("size %d and deadlines %v after FLUSHALL, want none", got, w.shell.index)
+		}
+	})
+}
+
+// samples are commands of all dialects, always the same.
+func samples() (all [][]string) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for _, name := range slices.Sorted(maps.Keys(dialects)) {
+		d := dialects[name]
+		m := &maker{rng: rng, pools: []map[string]string{d.pools, pools}, templates: d.commands}
+		for range 60 {
+			all = append(all, m.command())
+		}
+	}
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+func FuzzTransaction(f *testing.F) {
+	w := newWorld(f)
+	steps := w.steps([]string{"SET k v", "GET k", "=+OK", "SWAPDB 0 1", "RENAME k h", "HSET h f v"})
+	f.Add(keyspace.AppendTransaction(nil, 2, []keyspace.Watch{{DB: 3, Key: []byte("k"), Number: 300}}, steps))
+	f.Add(keyspace.AppendTransaction(nil, 3, nil, nil))
+	f.Add(keyspace.AppendWatch(nil, []keyspace.Watch{{DB: 15, Key: []byte("k")}, {}}))
+	f.Add([]byte{2, 2, 255, 255, 255, 255, 15})
+	f.Add([]byte{2, 2, 0, 255, 255, 255, 255, 15})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 0 && data[0] == 1 {
+			return // FuzzDecodeCommand's
+		}
+		w := newWorld(t)
+		if w.space.Query(w.stamp, data) == nil {
+			t.Fatal("no reply to a query")
+		}
+		reply := w.space.Apply(w.tx(), data)
+		if (reply == nil) != (w.failed != nil) {
+			t.Fatalf("reply %q and failure %v", reply, w.failed)
+		}
+		w.shell.isStrange = true
+		w.apply("FLUSHALL")
+		if got := w.space.Size(); got != 0 {
+			t.Fatalf("size %d after FLUSHALL, want 0", got)
 		}
 	})
 }
@@ -49,8 +104,14 @@ func FuzzRestore(f *testing.F) {
 	w.db = 15
 	w.apply("SETEX", "d", "10", strings.Repeat("x", 200))
 	f.Add(w.snapshot())
-	lie := append([]byte{1, 1}, make([]byte, 16)...)
-	f.Add(append(lie, 0, 255, 255, 255, 255, 255, 255, 255, 127, 1, 255, 255, 255, 255, 255, 255, 255, 127, 'x'))
+	w.apply("HSET", "h", "a", "1", "b", "2")
+	w.apply("SADD", "s", "a", "b", "c")
+	w.apply("RPUSH", "l", "a", "b", "a")
+	w.apply("ZADD", "z", "1", "a", "-inf", "b", "0.1", "c")
+	w.apply("DEL", "d")
+	f.Add(w.snapshot())
+	lie := append([]byte{2, 1}, make([]byte, 16)...)
+	f.Add(append(lie, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 127, 1, 255, 255, 255, 255, 255, 255, 255, 127, 'x'))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := newWorld(t)
 		if w.space.Restore(bytes.NewReader(data)) != nil {

@@ -12,7 +12,8 @@ import (
 
 // A scriptLine is one line of a script in testdata/replies: a command and its
 // reply, with spaces for RESP's line ends. Scripts begin with an empty Space,
-// and are what redis-server answers too (TestRepliesOfRedis). "sleep" moves
+// and are what redis-server answers too (TestRepliesOfRedis). Where RESP3 has
+// another reply, but for its null, that follows behind "=3>". "sleep" moves
 // time, "full" makes the state nearly full, UNLOCK and DIGEST stand for
 // phpredis' script.
 type scriptLine struct {
@@ -20,6 +21,18 @@ type scriptLine struct {
 	isOurs  bool // "!" begins the line: Redis answers otherwise
 	command string
 	reply   string
+	resp3   string
+}
+
+// in returns the reply in a version of RESP.
+func (l scriptLine) in(proto int) string {
+	switch {
+	case proto == 2:
+		return l.reply
+	case l.resp3 != "":
+		return l.resp3
+	}
+	return strings.ReplaceAll(l.reply, "$-1", "_")
 }
 
 // readScripts returns all scripts by name.
@@ -48,6 +61,7 @@ func parseScript(t *testing.T, script string) (lines []scriptLine) {
 		line := scriptLine{number: i + 1}
 		text, line.isOurs = strings.CutPrefix(text, "! ")
 		line.command, line.reply, _ = strings.Cut(text, "=> ")
+		line.reply, line.resp3, _ = strings.Cut(line.reply, " =3> ")
 		if strings.HasPrefix(line.reply, `"`) {
 			line.reply = split(t, line.reply)[0]
 		}
@@ -85,10 +99,7 @@ func runLine(t *testing.T, w *world, line scriptLine) {
 		w.full = machine.PressureHigh
 		return
 	}
-	want := line.reply
-	if w.proto == 3 {
-		want = strings.ReplaceAll(want, "$-1", "_")
-	}
+	want := line.in(w.proto)
 	if got := visible(w.do(args...)); got != want {
 		t.Errorf("RESP%d, line %d, %s:\n got %q\nwant %q", w.proto, line.number, line.command, got, want)
 	}

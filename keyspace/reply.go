@@ -60,6 +60,62 @@ func (r *reply) bulkString(s string) {
 	r.end()
 }
 
+// mapping begins a map, which RESP2 has as an array: n pairs follow.
+func (r *reply) mapping(n int) {
+	if r.proto == 3 {
+		r.number('%', int64(n))
+		return
+	}
+	r.array(2 * n)
+}
+
+// set begins a set, which RESP2 has as an array: n replies follow.
+func (r *reply) set(n int) {
+	if r.proto == 3 {
+		r.number('~', int64(n))
+		return
+	}
+	r.array(n)
+}
+
+// pairs begins an array of n names, with a value or score each if isPairs:
+// RESP2 has those flat, RESP3 in arrays of two, which pair begins.
+func (r *reply) pairs(n int, isPairs bool) {
+	if isPairs && r.proto == 2 {
+		n *= 2
+	}
+	r.array(n)
+}
+
+func (r *reply) pair(isPair bool) {
+	if isPair && r.proto == 3 {
+		r.array(2)
+	}
+}
+
+// double appends a number with 17 digits, as Redis 7.0 has it. In RESP2 it is
+// a bulk string.
+func (r *reply) double(f float64) {
+	var buf [32]byte
+	text := appendDouble(buf[:0], f)
+	if r.proto == 3 {
+		r.buf = append(r.buf, ',')
+		r.buf = append(r.buf, text...)
+		r.end()
+		return
+	}
+	r.bulk(text)
+}
+
+// nullArray appends the absence of an array.
+func (r *reply) nullArray() {
+	if r.proto == 3 {
+		r.null()
+		return
+	}
+	r.buf = append(r.buf, "*-1\r\n"...)
+}
+
 // null appends the absence of a string.
 func (r *reply) null() {
 	if r.proto == 3 {

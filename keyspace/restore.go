@@ -3,6 +3,7 @@ package keyspace
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -77,13 +78,14 @@ func (l *loader) space(s *Space) {
 }
 
 func (l *loader) database(s *Space, n int) {
+	s.dbs[n].removed, s.dbs[n].swapped = l.uvarint(), l.uvarint()
 	count := l.uvarint()
-	if count == 0 {
+	if count == 0 && s.dbs[n].isUntouched() {
 		l.corrupt("empty database")
 	}
 	var last item
 	for i := uint64(0); i < count && l.err == nil; i++ {
-		e := l.entry()
+		e := l.entry(s)
 		if l.err != nil {
 			return
 		}
@@ -98,9 +100,9 @@ func (l *loader) database(s *Space, n int) {
 	}
 }
 
-func (l *loader) entry() *entry {
+func (l *loader) entry(s *Space) *entry {
 	mark := l.byte()
-	e := &entry{key: string(l.bytes())}
+	e := &entry{key: l.string(), number: l.uvarint()}
 	if mark&hasExpiry != 0 {
 		deadline, wall := l.uvarint(), l.uvarint()
 		if deadline == 0 || deadline > math.MaxInt64 || wall > math.MaxInt64 {
@@ -108,14 +110,101 @@ func (l *loader) entry() *entry {
 		}
 		e.expiry = expiry{deadline: time.Duration(deadline), wall: int64(wall)}
 	}
-	switch kind(mark &^ hasExpiry) {
-	case kindString:
-		e.value = text(l.bytes())
-	default:
-		l.corrupt("unknown kind of value")
-	}
+	e.value = l.value(s, kind(mark&^hasExpiry))
 	return e
 }
+
+func (l *loader) value(s *Space, k kind) value {
+	switch k {
+	case kindString:
+		return text(l.bytes())
+	case kindHash:
+		return l.hash(s)
+	case kindSet:
+		return l.set(s)
+	case kindList:
+		return l.list()
+	case kindZSet:
+		return l.zset(s)
+	}
+	l.corrupt("unknown kind of value")
+	return nil
+}
+
+// elements calls read for each element of a collection, which is not empty.
+func (l *loader) elements(read func()) {
+	count := l.uvarint()
+	if count == 0 {
+		l.corrupt("empty value")
+	}
+	for i := uint64(0); i < count && l.err == nil; i++ {
+		read()
+	}
+}
+
+func (l *loader) hash(s *Space) *hash {
+	h := &hash{}
+	l.elements(func() {
+		f := field{member: l.member(s), value: l.string()}
+		if n := h.fields.Len(); n > 0 && !h.fields.At(n-1).isBefore(f.hash, f.name) {
+			l.corrupt("field out of place")
+		}
+		h.bytes += f.size()
+		h.fields.Append(f)
+	})
+	return h
+}
+
+func (l *loader) set(s *Space) *set {
+	v := &set{}
+	l.elements(func() {
+		m := l.member(s)
+		if n := v.members.Len(); n > 0 && !v.members.At(n-1).isBefore(m.hash, m.name) {
+			l.corrupt("member out of place")
+		}
+		v.bytes += m.size()
+		v.members.Append(m)
+	})
+	return v
+}
+
+func (l *loader) list() *list {
+	v := &list{}
+	l.elements(func() { v.push(l.string(), false) })
+	return v
+}
+
+func (l *loader) zset(s *Space) *zset {
+	z := &zset{}
+	l.elements(func() {
+		m, score := l.member(s), l.double()
+		if n := z.byName.Len(); n > 0 && !z.byName.At(n-1).isBefore(m.hash, m.name) {
+			l.corrupt("member out of place")
+		}
+		if math.IsNaN(score) || score == 0 && math.Signbit(score) {
+			l.corrupt("a score that is not stored")
+		}
+		if l.err == nil {
+			z.byName.Append(scored{m, score})
+			z.insertScore(m.name, score)
+			z.bytes += int64(len(m.name)) + scoredCost
+		}
+	})
+	return z
+}
+
+func (l *loader) member(s *Space) member {
+	name := l.string()
+	return member{s.hashString(name), name}
+}
+
+func (l *loader) double() float64 {
+	var b [8]byte
+	copy(b[:], l.raw(8))
+	return math.Float64frombits(binary.BigEndian.Uint64(b[:]))
+}
+
+func (l *loader) string() string { return string(l.bytes()) }
 
 func (l *loader) byte() byte {
 	if l.err != nil {

@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
 )
@@ -35,12 +34,11 @@ func scanCommands() []Command {
 // one hash are never parted, and a key that is there from the first call to
 // the last is returned.
 func scan(c *call) {
-	cursor, ok := parseCursor(c.args[1])
+	cursor, ok := c.cursor(c.args[1])
 	if !ok {
-		c.reply.fail("ERR invalid cursor")
 		return
 	}
-	o := scanOptions{count: 10}
+	o := scanOptions{count: 10, ofKeys: true}
 	if !o.parse(c, c.args[2:]) {
 		return
 	}
@@ -64,7 +62,17 @@ func scan(c *call) {
 	c.replyKeys(keys)
 }
 
+// cursor reads a cursor, or answers that it is none.
+func (c *call) cursor(arg []byte) (uint64, bool) {
+	cursor, ok := parseCursor(arg)
+	if !ok {
+		c.reply.fail("ERR invalid cursor")
+	}
+	return cursor, ok
+}
+
 type scanOptions struct {
+	ofKeys  bool   // TYPE may be said
 	count   int64  // entries to look at
 	pattern []byte // nil matches all
 	typ     []byte // nil matches all
@@ -79,7 +87,7 @@ func (o *scanOptions) parse(c *call, args [][]byte) bool {
 		switch word, arg := args[0], args[1]; {
 		case isWord(word, "match"):
 			o.pattern = arg
-		case isWord(word, "type"):
+		case o.ofKeys && isWord(word, "type"):
 			o.typ = arg
 		case isWord(word, "count"):
 			var ok bool
@@ -103,7 +111,12 @@ func (o *scanOptions) matches(e *entry) bool {
 	if o.typ != nil && !isWord(o.typ, e.value.kind().String()) {
 		return false
 	}
-	return o.pattern == nil || isEverything(o.pattern) || matchGlob(o.pattern, e.key)
+	return o.takes(e.key)
+}
+
+// takes reports whether a name matches the pattern.
+func (o *scanOptions) takes(name string) bool {
+	return o.pattern == nil || isEverything(o.pattern) || matchGlob(o.pattern, name)
 }
 
 // isEverything reports whether a pattern is "*" alone, which Redis takes for
@@ -159,13 +172,7 @@ func randomKey(c *call) {
 		c.reply.null()
 		return
 	}
-	var place []byte
-	place = binary.LittleEndian.AppendUint64(place, c.at.Index)
-	place = binary.LittleEndian.AppendUint32(place, c.at.Position)
-	place = binary.LittleEndian.AppendUint64(place, uint64(c.at.Lease))
-	place = binary.LittleEndian.AppendUint64(place, uint64(c.at.Wall))
-	start := int(sipHash(&c.space.seed, place) % uint64(n))
-
+	start := c.random(n)
 	first, _ := c.db.tree.GetAt(start)
 	var found *entry
 	visit := func(it item) bool {

@@ -7,15 +7,27 @@ func scriptCommands() []Command {
 			Name: "eval", Arity: -3, Writes: true,
 			Flags: []string{"noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"}, Group: "scripting", Since: "2.6.0",
 			Summary: "Execute a Lua script server side",
-			run:     eval, frees: always,
+			run:     eval, frees: always, keys: scriptKeys,
 		},
 		{
 			Name: "evalsha", Arity: -3, Writes: true,
 			Flags: []string{"noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"}, Group: "scripting", Since: "2.6.0",
 			Summary: "Execute a Lua script server side",
-			run:     evalsha, frees: always,
+			run:     evalsha, frees: always, keys: scriptKeys,
 		},
 	}
+}
+
+// scriptKeys returns the positions of a script's keys.
+func scriptKeys(args [][]byte) (keys []int) {
+	n, ok := parseInt(args[2])
+	if !ok || n < 0 || n > int64(len(args)-3) {
+		return nil
+	}
+	for i := range int(n) {
+		keys = append(keys, 3+i)
+	}
+	return keys
 }
 
 const (
@@ -82,6 +94,10 @@ func (c *call) unlock(keys, args [][]byte) {
 		return
 	}
 	e := c.own(keys[0])
+	if e != nil && e.value.kind() != kindString {
+		c.reply.fail(errWrongType + " script: " + unlockDigest + ", on @user_script:1.")
+		return
+	}
 	if e == nil || len(args) == 0 || string(textOf(e)) != string(args[0]) {
 		c.reply.integer(0)
 		return

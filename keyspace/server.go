@@ -75,12 +75,11 @@ func (c *call) flush(index int) {
 	db := c.space.dbs[index]
 	db.tree.Scan(func(it item) bool {
 		c.space.size -= it.entry.size()
-		if it.entry.isSet() {
-			c.tx.Deadline(deadlineKey(index, it.entry.key), it.entry.deadline, 0)
-		}
 		return true
 	})
+	c.eachDeadline(index, func(key []byte, e *entry) { c.tx.Deadline(key, e.deadline, 0) })
 	db.tree = newTree()
+	db.removed = c.change()
 }
 
 // clock is TIME: the cluster's wall time, in seconds and the microseconds past

@@ -4,12 +4,11 @@ import (
 	"bufio"
 	"encoding/binary"
 	"io"
-
-	"github.com/tidwall/btree"
+	"math"
 )
 
 // snapshotVersion is the first byte of a snapshot.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // hasExpiry is set in a kind's byte in a snapshot where a key has an end.
 const hasExpiry = 0x80
@@ -19,35 +18,49 @@ const hasExpiry = 0x80
 type snapshot struct {
 	seed   [16]byte
 	seeded bool
-	trees  [Databases]*btree.BTreeG[item]
+	dbs    [Databases]database
 }
 
 // Snapshot returns the state as it is now, in O(1). What it writes is a
 // function of that state alone:
 //
-//	byte    1, the version of this format
+//	byte    2, the version of this format
 //	byte    1 if there is a seed, else 0
 //	16 byte seed, zeros if there is none
-//	for each database that is not empty, in order:
+//	for each database that holds a key or has held one, in order:
 //	  byte    number of the database
-//	  uvarint number of keys, at least 1
+//	  uvarint number of the last change that took a key away, 0 for none
+//	  uvarint number of the last SWAPDB, 0 for none
+//	  uvarint number of keys
 //	  for each key, in the order of its hash by the seed, then of its bytes:
 //	    byte    kind of the value; 0x80 is added if the key has an end
 //	    uvarint length of the key
 //	    bytes   key
+//	    uvarint number of the last change, by the cluster's number source
 //	    uvarint deadline in nanoseconds of lease time      (with 0x80 only)
 //	    uvarint wall time in milliseconds since the epoch  (with 0x80 only)
 //	    value, of kind 1 (string):
 //	      uvarint length
 //	      bytes
+//	    value, of the other kinds:
+//	      uvarint number of elements, at least 1
+//	      for each element, those of a list in their order, others in the
+//	      order of the hash of their name (field or member), then of its bytes:
+//	        uvarint length
+//	        bytes                   element or name
+//	        uvarint length          (of kind 2, hash, only)
+//	        bytes   value
+//	        8 byte  score, an IEEE 754 double, big endian   (of kind 5, sorted set, only)
 //	byte    255, the end
 //
-// Every uvarint is as short as it can be.
+// Kind 3 is a set and kind 4 a list. Every uvarint is as short as it can be.
 func (s *Space) Snapshot() io.WriterTo {
 	snap := &snapshot{seed: s.seed, seeded: s.seeded}
 	for i, db := range s.dbs {
-		snap.trees[i] = db.tree.Copy()
+		snap.dbs[i] = *db
+		snap.dbs[i].tree = db.tree.Copy()
 	}
+	s.generation++ // all entries that there are belong to the snapshot too
 	return snap
 }
 
@@ -65,13 +78,15 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 		w.byte(0)
 	}
 	w.raw(s.seed[:])
-	for i, tree := range s.trees {
-		if tree.Len() == 0 {
+	for i, db := range s.dbs {
+		if db.isUntouched() {
 			continue
 		}
 		w.byte(byte(i))
-		w.uvarint(uint64(tree.Len()))
-		tree.Scan(func(it item) bool {
+		w.uvarint(db.removed)
+		w.uvarint(db.swapped)
+		w.uvarint(uint64(db.tree.Len()))
+		db.tree.Scan(func(it item) bool {
 			w.entry(it.entry)
 			return w.err == nil
 		})
@@ -117,6 +132,11 @@ func (w *saver) string(s string) {
 	}
 }
 
+func (w *saver) double(f float64) {
+	binary.BigEndian.PutUint64(w.buf[:], math.Float64bits(f))
+	w.raw(w.buf[:8])
+}
+
 func (w *saver) entry(e *entry) {
 	kind := byte(e.value.kind())
 	if e.isSet() {
@@ -124,6 +144,7 @@ func (w *saver) entry(e *entry) {
 	}
 	w.byte(kind)
 	w.string(e.key)
+	w.uvarint(e.number)
 	if e.isSet() {
 		w.uvarint(uint64(e.deadline))
 		w.uvarint(uint64(e.wall))

@@ -112,7 +112,7 @@ func TestRestoreRefusesWhatNoSnapshotWrote(t *testing.T) {
 	for n := range data {
 		bad = append(bad, data[:n])
 	}
-	header, entry := data[:18], func(key byte) []byte { return []byte{1, 1, key, 1, 'v'} }
+	header, entry := data[:18], func(key byte) []byte { return []byte{1, 1, key, 7, 1, 'v'} }
 	database := func(start []byte, keys ...byte) []byte {
 		b := slices.Concat(header, start)
 		for _, key := range keys {
@@ -120,22 +120,41 @@ func TestRestoreRefusesWhatNoSnapshotWrote(t *testing.T) {
 		}
 		return append(b, 0xff)
 	}
-	if err := newWorld(t).space.Restore(bytes.NewReader(database([]byte{0, 1}, 'a'))); err != nil {
-		t.Fatalf("a snapshot made by hand: %v", err)
+	whole := func(kind byte, content ...byte) []byte {
+		return slices.Concat(header, []byte{0, 0, 0, 1, kind, 1, 'k', 7}, content, []byte{0xff})
+	}
+	good := [][]byte{
+		database([]byte{0, 0, 0, 1}, 'a'),
+		database([]byte{0, 3, 9, 0}),
+		whole(2, 1, 1, 'f', 1, 'v'),
+		whole(3, 1, 1, 'm'),
+		whole(4, 2, 1, 'e', 1, 'e'),
+		whole(5, 1, 1, 'm', 0x3f, 0xf0, 0, 0, 0, 0, 0, 0),
+	}
+	for _, b := range good {
+		if err := newWorld(t).space.Restore(bytes.NewReader(b)); err != nil {
+			t.Fatalf("a snapshot made by hand, %x: %v", b, err)
+		}
 	}
 	bad = append(bad,
-		database([]byte{0, 2}, 'a', 'a'),
-		database([]byte{0, 2}, order[1][0], order[0][0]),
-		database([]byte{0, 0}),
-		database([]byte{16, 1}, 'a'),
-		database([]byte{0, 0x81, 0}, 'a'), // a number longer than it need be
-		database([]byte{0, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2}, 'a'),
-		slices.Concat(header, []byte{0, 1, 1, 1, 'a', 1, 'v', 0, 1, 1, 1, 'b', 1, 'v', 0xff}),
-		slices.Concat(header, []byte{0, 1, 9, 1, 'a', 1, 'v', 0xff}),
-		slices.Concat(header, []byte{0, 1, 0x81, 1, 'a', 0, 5, 1, 'v', 0xff}), // an end that is never
-		slices.Concat([]byte{2}, data[1:]),
-		slices.Concat([]byte{1, 0}, data[2:]),
-		slices.Concat([]byte{1, 2}, data[2:]),
+		database([]byte{0, 0, 0, 2}, 'a', 'a'),
+		database([]byte{0, 0, 0, 2}, order[1][0], order[0][0]),
+		database([]byte{0, 0, 0, 0}),
+		database([]byte{16, 0, 0, 1}, 'a'),
+		database([]byte{0, 0, 0, 0x81, 0}, 'a'), // a number longer than it need be
+		database([]byte{0, 0, 0, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2}, 'a'),
+		slices.Concat(header, []byte{0, 0, 0, 1, 1, 1, 'a', 7, 1, 'v', 0, 0, 0, 1, 1, 1, 'b', 7, 1, 'v', 0xff}),
+		whole(9, 1, 'v'),
+		whole(0x81, 0, 5, 1, 'v'), // an end that is never
+		whole(2, 0),
+		whole(3, 2, 1, 'm', 1, 'm'),
+		whole(2, 2, 1, 'm', 0, 1, 'm', 0),
+		whole(5, 2, 1, 'm', 0, 0, 0, 0, 0, 0, 0, 0, 1, 'm', 0, 0, 0, 0, 0, 0, 0, 0),
+		whole(5, 1, 1, 'm', 0x7f, 0xff, 0, 0, 0, 0, 0, 0), // no number
+		whole(5, 1, 1, 'm', 0x80, 0, 0, 0, 0, 0, 0, 0),    // minus zero
+		slices.Concat([]byte{1}, data[1:]),
+		slices.Concat([]byte{2, 0}, data[2:]),
+		slices.Concat([]byte{2, 2}, data[2:]),
 	)
 	for _, b := range bad {
 		if err := w.space.Restore(bytes.NewReader(b)); !errors.Is(err, keyspace.ErrCorrupt) {

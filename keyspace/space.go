@@ -35,6 +35,8 @@ type Space struct {
 	seeded bool     // seed was taken from the first command
 	dbs    [Databases]*database
 	size   int64 // of all entries, see entry.size
+
+	generation uint64 // grows with each snapshot, see entry
 }
 
 var _ machine.Machine = (*Space)(nil)
@@ -49,38 +51,31 @@ func New() *Space {
 	return s
 }
 
-// Apply executes one command, made by AppendCommand, and returns its reply in
-// the protocol that the command asks for. Reads are executed too. A command
-// that is in no table of this release, or whose format is another one, is
-// machine.ErrUnknownCommand and stops the node; so whoever takes commands from
-// clients looks them up first.
+// Apply executes one command, made by AppendCommand, or a transaction, made by
+// AppendTransaction, and returns its reply in the protocol that the command
+// asks for. Reads are executed too. A command that is in no table of this
+// release, or whose format is another one, is machine.ErrUnknownCommand and
+// stops the node; so whoever takes commands from clients looks them up first.
 func (s *Space) Apply(tx *machine.Tx, cmd []byte) []byte {
 	if !s.seeded {
 		s.seed, s.seeded = tx.Seed, true
 	}
-	var c call
-	if err := c.prepare(s, tx.Stamp, cmd); err != nil {
+	c := call{space: s, tx: tx, at: tx.Stamp}
+	if err := c.execute(cmd); err != nil {
 		tx.Fail(fmt.Errorf("%w: %w", machine.ErrUnknownCommand, err))
 		return nil
 	}
-	c.tx = tx
-	c.run()
 	return c.reply.buf
 }
 
-// Query executes one command that only reads and returns its reply. What is
-// not to be had that way is answered with a RESP error.
+// Query executes one command or transaction that only reads and returns its
+// reply, or answers AppendWatch. What is not to be had that way is answered
+// with a RESP error.
 func (s *Space) Query(at machine.Stamp, query []byte) []byte {
-	var c call
-	err := c.prepare(s, at, query)
-	if err == nil && c.cmd.Writes {
-		err = errNotQuery
-	}
-	if err != nil {
+	c := call{space: s, at: at}
+	if err := c.execute(query); err != nil {
 		c.reply.fail("ERR " + err.Error())
-		return c.reply.buf
 	}
-	c.run()
 	return c.reply.buf
 }
 
@@ -96,6 +91,7 @@ func (s *Space) Expire(tx *machine.Tx, key []byte) {
 		return
 	}
 	db.remove(s.hash(key[1:]), e)
+	db.removed = tx.Number()
 	s.size -= e.size()
 }
 

@@ -1,9 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-	"math"
-)
+import "bytes"
 
 // stringCommands are the commands of the strings.
 func stringCommands() []Command {
@@ -18,7 +15,7 @@ func stringCommands() []Command {
 			Name: "set", Arity: -3, Writes: true, FirstKey: 1, LastKey: 1, Step: 1,
 			Flags: []string{"write", "denyoom"}, Group: "string", Since: "1.0.0",
 			Summary: "Set the string value of a key",
-			run:     set,
+			run:     setKey,
 		},
 		{
 			Name: "getex", Arity: -2, Writes: true, FirstKey: 1, LastKey: 1, Step: 1,
@@ -92,98 +89,24 @@ func stringCommands() []Command {
 // maxText is the longest string that APPEND makes: Redis' proto-max-bulk-len.
 const maxText = 512 << 20
 
-// setOptions are what SET or GETEX was told beside key and value.
-type setOptions struct {
-	ifAbsent, ifPresent bool // NX, XX
-	get                 bool
-	keepTTL             bool
-	persist             bool
-
-	amount   []byte // of EX, PX, EXAT, PXAT; nil without
-	seconds  bool   // amount is in seconds, not milliseconds
-	absolute bool   // amount is a wall time, not a time to live
-}
-
-// hasTime reports whether something was said of the key's end.
-func (o *setOptions) hasTime() bool { return o.amount != nil || o.keepTTL || o.persist }
-
-// parse reads the options of SET or, if it is not of SET, of GETEX. Which of
-// them exclude each other is as odd as in Redis: EX may come twice, and the
-// last one counts.
-func (o *setOptions) parse(args [][]byte, ofSet bool) bool {
-	for i := 0; i < len(args); i++ {
-		switch word := args[i]; {
-		case ofSet && isWord(word, "nx") && !o.ifPresent:
-			o.ifAbsent = true
-		case ofSet && isWord(word, "xx") && !o.ifAbsent:
-			o.ifPresent = true
-		case ofSet && isWord(word, "get"):
-			o.get = true
-		case ofSet && isWord(word, "keepttl") && o.amount == nil:
-			o.keepTTL = true
-		case !ofSet && isWord(word, "persist") && o.amount == nil:
-			o.persist = true
-		default:
-			if i++; i == len(args) || !o.parseTime(word, args[i]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (o *setOptions) parseTime(word, amount []byte) bool {
-	unit := setOptions{amount: amount}
-	switch {
-	case isWord(word, "ex"):
-		unit.seconds = true
-	case isWord(word, "px"):
-	case isWord(word, "exat"):
-		unit.seconds, unit.absolute = true, true
-	case isWord(word, "pxat"):
-		unit.absolute = true
-	default:
-		return false
-	}
-	isOther := o.seconds != unit.seconds || o.absolute != unit.absolute
-	if o.keepTTL || o.persist || o.amount != nil && isOther {
-		return false
-	}
-	o.amount, o.seconds, o.absolute = amount, unit.seconds, unit.absolute
-	return true
-}
-
-// end returns what amount says, or answers what is wrong with it.
-func (c *call) end(o *setOptions) (expiry, bool) {
-	n, ok := parseInt(o.amount)
-	if !ok {
-		c.reply.fail(errNotInteger)
-		return expiry{}, false
-	}
-	if n <= 0 || o.seconds && n > math.MaxInt64/1000 {
-		c.failExpiry()
-		return expiry{}, false
-	}
-	if o.seconds {
-		n *= 1000
-	}
-	if o.absolute {
-		return c.until(n), true
-	}
-	x, ok := c.in(n)
-	if !ok {
-		c.failExpiry()
-	}
-	return x, ok
-}
-
-// textOf returns what a key holds, which is nothing where there is none.
+// textOf returns what a key holds, which is nothing where there is none or it
+// is no string: see isText.
 func textOf(e *entry) text {
 	if e == nil {
 		return nil
 	}
 	t, _ := e.value.(text)
 	return t
+}
+
+// isText reports whether a key is absent or a string, and answers that it is
+// neither.
+func (c *call) isText(e *entry) bool {
+	if e != nil && e.value.kind() != kindString {
+		c.reply.fail(errWrongType)
+		return false
+	}
+	return true
 }
 
 func (c *call) replyText(e *entry) {
@@ -212,6 +135,9 @@ func (c *call) set(key, val []byte, o *setOptions, answer setReply) {
 		}
 	}
 	old := c.own(key)
+	if o.get && !c.isText(old) {
+		return
+	}
 	if o.keepTTL && old != nil {
 		until = old.expiry
 	}
@@ -234,7 +160,7 @@ func (c *call) set(key, val []byte, o *setOptions, answer setReply) {
 	}
 }
 
-func set(c *call) {
+func setKey(c *call) {
 	var o setOptions
 	if !o.parse(c.args[3:], true) {
 		c.reply.fail(errSyntax)
@@ -259,10 +185,17 @@ func getset(c *call) {
 	c.set(c.args[1], c.args[2], &setOptions{get: true}, replyOK)
 }
 
-func get(c *call) { c.replyText(c.read(c.args[1])) }
+func get(c *call) {
+	if e := c.read(c.args[1]); c.isText(e) {
+		c.replyText(e)
+	}
+}
 
 func getdel(c *call) {
 	e := c.own(c.args[1])
+	if !c.isText(e) {
+		return
+	}
 	c.replyText(e)
 	if e != nil {
 		c.remove(e)
@@ -278,6 +211,9 @@ func getex(c *call) {
 	e := c.own(c.args[1])
 	if e == nil {
 		c.reply.null()
+		return
+	}
+	if !c.isText(e) {
 		return
 	}
 	var until expiry
@@ -300,7 +236,11 @@ func mget(c *call) {
 	keys := c.args[1:]
 	c.reply.array(len(keys))
 	for _, key := range keys {
-		c.replyText(c.read(key))
+		e := c.read(key)
+		if e != nil && e.value.kind() != kindString {
+			e = nil
+		}
+		c.replyText(e)
 	}
 }
 
@@ -343,20 +283,36 @@ func (c *call) setMany(ifAbsent bool) {
 func grow(c *call) {
 	key, more := c.args[1], c.args[2]
 	old := c.own(key)
+	if !c.isText(old) {
+		return
+	}
 	var until expiry
 	if old != nil {
 		until = old.expiry
 	}
 	size := int64(len(textOf(old))) + int64(len(more))
 	if old != nil && size > maxText {
-		c.reply.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+		c.reply.fail(errTooLong)
 		return
 	}
 	if c.isRefused(old, size, until) {
 		return
 	}
-	c.put(old, key, append(textOf(old), more...), until)
+	c.put(old, key, append(c.ownText(old), more...), until)
 	c.reply.integer(size)
 }
 
-func strlen(c *call) { c.reply.integer(int64(len(textOf(c.read(c.args[1]))))) }
+// ownText returns the string of e, nil if e is, to be changed in place. It is
+// to be stored with put.
+func (c *call) ownText(e *entry) text {
+	if e == nil || e.generation == c.space.generation {
+		return textOf(e)
+	}
+	return append(text{}, textOf(e)...)
+}
+
+func strlen(c *call) {
+	if e := c.read(c.args[1]); c.isText(e) {
+		c.reply.integer(int64(len(textOf(e))))
+	}
+}

@@ -25,7 +25,10 @@ type Command struct {
 	Summary string
 
 	run   func(*call)
-	frees func(args [][]byte) bool // nil: never
+	frees func(args [][]byte) bool  // nil: never
+	keys  func(args [][]byte) []int // nil: what FirstKey, LastKey and Step say
+
+	grows bool // has the flag "denyoom": a collection that is kept for long is not added to where there is little room
 }
 
 // Accepts reports whether a command may have so many arguments, its name
@@ -44,13 +47,68 @@ func (c *Command) Frees(args [][]byte) bool {
 	return c.frees != nil && c.Accepts(len(args)) && c.frees(args)
 }
 
+// Keys returns the positions of the keys among the arguments, in order; those
+// of keys that are made of patterns, as SORT's BY and GET are, are not known.
+// It is for arguments that the command accepts; where an argument that tells
+// how many keys there are does not, there are none.
+func (c *Command) Keys(args [][]byte) []int {
+	if c.keys != nil {
+		return c.keys(args)
+	}
+	if c.Step == 0 {
+		return nil
+	}
+	last := c.LastKey
+	if last < 0 {
+		last += len(args)
+	}
+	var keys []int
+	for i := c.FirstKey; i <= last && i < len(args); i += c.Step {
+		keys = append(keys, i)
+	}
+	return keys
+}
+
+// numberedKeys returns the positions of keys whose number is at one position,
+// and who follow it. What is ahead of it, but the name, is a key too.
+func numberedKeys(at int) func(args [][]byte) []int {
+	return func(args [][]byte) []int {
+		n, ok := parseInt(args[at])
+		if !ok || n < 0 || n > int64(len(args)-at-1) {
+			return nil
+		}
+		var keys []int
+		for i := range at - 1 {
+			keys = append(keys, i+1)
+		}
+		for i := range int(n) {
+			keys = append(keys, at+1+i)
+		}
+		return keys
+	}
+}
+
 func always([][]byte) bool { return true }
 
 // table is the command table, by name. It is never changed.
 var table = newTable(
 	stringCommands(),
 	counterCommands(),
+	substringCommands(),
+	bitCommands(),
+	bitfieldCommands(),
+	hashCommands(),
+	setCommands(),
+	algebraCommands(),
+	listCommands(),
+	insideCommands(),
+	zsetCommands(),
+	rangeCommands(),
+	zalgebraCommands(),
 	keyCommands(),
+	renameCommands(),
+	sortCommands(),
+	objectCommands(),
 	expiryCommands(),
 	scanCommands(),
 	serverCommands(),
@@ -64,7 +122,9 @@ func newTable(families ...[]Command) map[string]*Command {
 	t := map[string]*Command{}
 	for _, family := range families {
 		for i := range family {
-			t[family[i].Name] = &family[i]
+			c := &family[i]
+			c.grows = slices.Contains(c.Flags, "denyoom")
+			t[c.Name] = c
 		}
 	}
 	return t
