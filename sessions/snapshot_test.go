@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/sessions"
 )
 
@@ -77,6 +78,43 @@ func TestARestoredMachineGoesOnLikeAnother(t *testing.T) {
 	}
 	if !bytes.Equal(w.snapshot(), twin.snapshot()) || w.m.Size() != twin.m.Size() || len(w.index) != len(twin.index) {
 		t.Errorf("states differ:\n%x\n%x", w.snapshot(), twin.snapshot())
+	}
+}
+
+// TestABackupGivesSessionsTheTimeThatTheyHad restores one into clusters that
+// are younger and older.
+func TestABackupGivesSessionsTheTimeThatTheyHad(t *testing.T) {
+	for _, shift := range []time.Duration{-2 * time.Hour, -time.Minute, 0, time.Minute, 100 * 24 * time.Hour} {
+		w := newWorld(t)
+		w.sleep(2 * time.Hour)
+		then := w.stamp.Lease
+		for _, id := range []string{"a", "b"} {
+			w.save(id, id, sessions.SaveOptions{TTL: time.Minute, Limit: time.Hour, User: "u"})
+		}
+		w.save("over", "", sessions.SaveOptions{TTL: time.Second})
+		w.sleep(10 * time.Second)
+		before := w.load("a", sessions.LoadOptions{})
+		size := w.m.Size()
+
+		other := newWorld(t)
+		other.m = restored(t, w.snapshot())
+		other.stamp.Lease = w.stamp.Lease + shift
+		other.m.(machine.Rebaser).Rebase(other.tx(), shift)
+		after := other.load("a", sessions.LoadOptions{})
+		if after.Left != before.Left || after.Limit != before.Limit || string(after.Data) != "a" || after.Version != before.Version {
+			t.Errorf("shifted by %s: got %+v, want %+v", shift, after, before)
+		}
+		if other.has("over") || other.m.Size() != size || len(other.index) != 3 {
+			t.Errorf("shifted by %s: size %d, %d deadlines; want %d and 3", shift, other.m.Size(), len(other.index), size)
+		}
+		list, err := other.s.List(t.Context(), "u", machine.Linearizable)
+		if !slices.Equal(list.IDs, []string{"a", "b"}) || err != nil {
+			t.Errorf("shifted by %s: the user has %q, %v", shift, list.IDs, err)
+		}
+		other.sleep(then + shift + time.Hour - other.stamp.Lease)
+		if other.expire(10); other.m.Size() != 0 || len(other.index) != 0 {
+			t.Errorf("shifted by %s: size %d and %v are left at the end", shift, other.m.Size(), other.index)
+		}
 	}
 }
 
