@@ -43,8 +43,6 @@ func (p *presence) handle(ctx context.Context, from string, kind uint8, body []b
 		return l.answerMember(body, func(m joinRequest) joinAnswer { return l.admit(ctx, from, m) })
 	case kindLeave:
 		return l.answerMember(body, func(m joinRequest) joinAnswer { return l.dismiss(ctx, from, m.target) })
-	case kindPush:
-		return l.pushed(body)
 	case kindStatus:
 		a := l.progress()
 		return a.append(nil), nil

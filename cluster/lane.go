@@ -11,13 +11,14 @@ import (
 
 // Bounds of what waits on this node. Past them a call is ErrOverloaded.
 const (
-	callTime  = 3 * time.Second       // in which every call is answered
-	batchSize = 512 << 10             // at which a batch or an entry is sealed, in bytes
-	largeItem = 256 << 10             // items over it travel in a lane of their own
-	queueMost = 100_000               // calls that wait in a lane
-	queueSize = 128 << 20             // their bytes
-	retryWait = 20 * time.Millisecond // between attempts that were refused
-	noOrigin  = 0                     // an origin is the index of an entry, so never zero
+	callTime     = 3 * time.Second       // in which every call is answered
+	batchSize    = 512 << 10             // at which a batch or an entry is sealed, in bytes
+	largeItem    = 256 << 10             // items over it travel in a lane of their own
+	queueMost    = 100_000               // calls that wait in a lane
+	queueSize    = 128 << 20             // their bytes
+	itemOverhead = 12                    // of an item in a batch, in bytes, at most
+	retryWait    = 20 * time.Millisecond // between attempts that were refused
+	noOrigin     = 0                     // an origin is the index of an entry, so never zero
 )
 
 // A call is one Do on its way through a lane.

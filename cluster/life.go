@@ -43,7 +43,7 @@ type life struct {
 	bulk     *proposer // of long ones
 	rounds   *rounds
 	voters   *voters
-	pusher   *pusher
+	news     *announcer
 	office   atomic.Pointer[reign]  // of this node, if it leads
 	inFlight atomic.Int64           // bytes of entries that are not applied yet
 	pending  atomic.Int64           // entries that Raft has not answered yet
@@ -88,12 +88,11 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	l.nonce.Store(randomNumber())
 	l.proposer, l.bulk = newProposer(l), newProposer(l)
 	l.rounds, l.voters = newRounds(l), newVoters(l)
-	l.pusher = newPusher(l)
+	l.news = newAnnouncer(l)
 	l.replica = replica.New(replica.Config{
 		Features: factories(n.cfg.Features),
 		MaxLevel: n.cfg.Level,
 		Fail:     func(err error) { l.end(err) },
-		Push:     l.pusher.push,
 		Sooner:   func() { signal(l.sooner) },
 	})
 	for _, f := range n.cfg.Features {
@@ -113,7 +112,7 @@ func (p *presence) start(cluster string, founders *raft.Configuration) (*life, e
 	l.work.Go(func() { l.watchLeader(ctx) })
 	l.work.Go(func() { l.introduce(ctx) })
 	l.work.Go(func() { l.rounds.run(ctx) })
-	l.work.Go(func() { l.pusher.run(ctx) })
+	l.work.Go(func() { l.news.run(ctx) })
 	l.work.Go(func() { l.catchUp(ctx) })
 	l.work.Go(func() { l.govern(ctx, notify) })
 	l.work.Go(func() { l.attend(ctx) })

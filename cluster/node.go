@@ -323,7 +323,7 @@ func (f featureLog) Do(ctx context.Context, items ...machine.Item) ([]machine.Re
 		if i <= last {
 			c.items[i] = replica.Item{Feature: f.feature, Item: it}
 		}
-		c.size += len(it.Data) + len(it.Idem)
+		c.size += len(it.Data) + len(it.Idem) + itemOverhead
 		if len(it.Data) > largeItem {
 			lane = f.node.lanes[replica.LaneLarge]
 		}

@@ -131,6 +131,7 @@ func (p *proposer) isDue() bool {
 	defer p.mu.Unlock()
 	if !p.isBusy && len(p.waiting)+len(p.ticks) == 0 {
 		p.company.leave(0)
+		signal(p.life.news.wake) // nothing follows that would tell it
 	}
 	return !p.isBusy && len(p.waiting)+len(p.ticks) > 0
 }

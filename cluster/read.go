@@ -108,7 +108,10 @@ func (r *reader) finishLocked(q *read, err error) {
 func (r *reader) expire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timer = nil
+	if r.timer != nil {
+		r.timer.Stop() // send calls this too
+		r.timer = nil
+	}
 	now := time.Now()
 	reason := r.node.unavailable()
 	next := time.Time{}
@@ -297,6 +300,7 @@ type rounds struct {
 	mu      sync.Mutex // guards all below
 	waiting []*confirmation
 	company gathering // of those that wait
+	closed  bool      // no round is made any more
 	last    time.Time // when a round was last confirmed: the time of its sending
 }
 
@@ -314,6 +318,10 @@ func newRounds(l *life) *rounds {
 func (r *rounds) confirm(ctx context.Context, reign *reign) bool {
 	c := &confirmation{reign, make(chan bool, 1)}
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return false
+	}
 	r.waiting = append(r.waiting, c)
 	if r.company.isFull(len(r.waiting)) {
 		signal(r.wake)
@@ -329,6 +337,7 @@ func (r *rounds) confirm(ctx context.Context, reign *reign) bool {
 
 // run makes rounds until the context ends.
 func (r *rounds) run(ctx context.Context) {
+	defer r.close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -340,6 +349,17 @@ func (r *rounds) run(ctx context.Context) {
 			gather(ctx, r.wake, r.isFull)
 		}
 	}
+}
+
+// close refuses those who wait, and whoever comes later at once.
+func (r *rounds) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, c := range r.waiting {
+		c.result <- false
+	}
+	r.waiting = nil
 }
 
 func (r *rounds) take() []*confirmation {

@@ -203,6 +203,7 @@ func (s *state) take(tx *machine.Tx, calls []call) []byte {
 	old := s.find(calls)
 	results, isDenied := judge(old, tx.Lease, tx.Lease, calls)
 	if isDenied {
+		tx.Refused = true // nothing was done: the idempotency key is still free
 		return appendResults(results)
 	}
 	next := make([]*limit, len(calls))

@@ -265,7 +265,7 @@ func (m *Machine) advance(tx *machine.Tx, name string) {
 		offer := *e
 		offer.state, offer.end = offered, after(tx.Lease, offerTime)
 		m.replace(tx, e, &offer)
-		tx.Emit(machine.Event{Kind: eventOffered, Key: offer.id[:], Origin: offer.origin})
+		tx.Emit(machine.Event{Kind: eventOffered, Key: offer.id[:]})
 	}
 }
 

@@ -49,7 +49,7 @@ func (m *model) next(name string) *entry {
 func (m *model) advance(name string, now time.Duration) {
 	for e := m.next(name); e != nil && m.fits(e); e = m.next(name) {
 		e.state, e.end = offered, now+time.Second
-		m.events = append(m.events, fmt.Sprintf("%x for %d", e.id, e.origin))
+		m.events = append(m.events, fmt.Sprintf("%x", e.id))
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *shell) Deadline(key []byte, was, at time.Duration) {
 }
 
 func (s *shell) Emit(e machine.Event) {
-	s.events = append(s.events, fmt.Sprintf("%x for %d", e.Key, e.Origin))
+	s.events = append(s.events, fmt.Sprintf("%x", e.Key))
 }
 
 func (s *shell) Fail(err error) { s.err = err }

@@ -118,6 +118,9 @@ func (m *state) merge(tx *machine.Tx, c *command) reply {
 		return reply{status: statusSession, data: []byte(err.Error())}
 	}
 	result := mergeValues(whole, patch)
+	if n := result.count(); n > MaxMembers {
+		return reply{status: statusPatch, data: fmt.Appendf(nil, "the session would have %d members, and may have %d", n, MaxMembers)}
+	}
 	merged := result.append(nil)
 	if uint64(len(merged)) > c.most {
 		return reply{status: statusTooBig, count: uint64(len(merged))}

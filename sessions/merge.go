@@ -32,3 +32,11 @@ func mergeValues(target, patch value) value {
 	}
 	return merged
 }
+
+// count is how many members an object and those in it have.
+func (v value) count() (n int) {
+	for _, m := range v.members {
+		n += 1 + m.value.count()
+	}
+	return n
+}

@@ -87,15 +87,11 @@ const (
 // never feed back into a state.
 //
 // Every node gives every event to its subscribers when it applies the entry
-// that the event comes from, and a follower learns up to half a second late
-// that an entry is committed. An event that names an origin is sent to that
-// origin's node by the leader at once as well, so that it may come twice, and
-// before the node has applied the entry: whoever hears it asks the log.
+// that the event comes from.
 type Event struct {
-	Kind   uint8  // the machine's own
-	Key    []byte // the machine's own
-	Origin uint64 // the only one that waits for it; 0 where anybody may
-	Reset  bool   // everything may have changed: a snapshot was installed
+	Kind  uint8  // the machine's own
+	Key   []byte // the machine's own
+	Reset bool   // everything may have changed: a snapshot was installed
 }
 
 // A Shell lends a machine what it may use of its surroundings. Package

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -87,7 +88,7 @@ const maxLimitsBody = 512 << 10
 
 func (s *Server) take(ctx context.Context, in *struct {
 	Name string `path:"name" maxLength:"1024"`
-	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer"`
+	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer; a denial is not remembered"`
 	Body LimitCall
 },
 ) (*limited[LimitAnswer], error) {
@@ -106,7 +107,7 @@ func (s *Server) take(ctx context.Context, in *struct {
 }
 
 func (s *Server) takeAll(ctx context.Context, in *struct {
-	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer"`
+	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer; a denial is not remembered"`
 	Body limitsCall
 },
 ) (*limited[limitsAnswer], error) {
@@ -117,7 +118,11 @@ func (s *Server) takeAll(ctx context.Context, in *struct {
 			return nil, problemOf(err)
 		}
 	}
-	results, err := s.takeLimits(ctx, limits, in.Body.isPeek(), in.Idem)
+	isPeek, err := in.Body.isPeek()
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	results, err := s.takeLimits(ctx, limits, isPeek, in.Idem)
 	if err != nil {
 		return nil, problemOf(err)
 	}
@@ -129,14 +134,18 @@ func (s *Server) takeAll(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// isPeek reports whether all costs are 0. One such cost among others is 1.
-func (c limitsCall) isPeek() bool {
+// isPeek reports whether all costs are 0, which takes nothing.
+func (c limitsCall) isPeek() (bool, error) {
+	looks := 0
 	for _, call := range c.Limits {
-		if call.Cost == nil || *call.Cost != 0 {
-			return false
+		if call.Cost != nil && *call.Cost == 0 {
+			looks++
 		}
 	}
-	return true
+	if looks != 0 && looks != len(c.Limits) {
+		return false, fmt.Errorf("%w: a cost of 0 only looks, and goes with no other cost", errMalformed)
+	}
+	return looks != 0, nil
 }
 
 func (s *Server) takeLimits(ctx context.Context, limits []counters.Limit, isPeek bool, idem string) ([]counters.Result, error) {
@@ -148,7 +157,7 @@ func (s *Server) takeLimits(ctx context.Context, limits []counters.Limit, isPeek
 
 func (s *Server) resetLimit(ctx context.Context, in *struct {
 	Name string `path:"name" maxLength:"1024"`
-	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer"`
+	Idem string `header:"Idempotency-Key" maxLength:"256" doc:"within ten minutes, calls with the same key take effect once and get the same answer; a denial is not remembered"`
 },
 ) (*struct{}, error) {
 	if _, err := s.cfg.Counting.Reset(ctx, in.Name, counters.WriteOptions{Idem: in.Idem}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/internal/wire"
@@ -111,7 +112,8 @@ func parseHead(b []byte) (h BackupHead, err error) {
 	if err := r.Done(); err != nil {
 		return h, err
 	}
-	if h.Stamp.Lease < 0 || h.Stamp.Wall < 0 || uint64(h.Stamp.Level) != level {
+	// Numbers must be able to go on growing: tokens and versions are of them.
+	if h.Stamp.Lease < 0 || h.Stamp.Wall < 0 || uint64(h.Stamp.Level) != level || h.Number > math.MaxInt64/2 {
 		return h, wire.ErrMalformed
 	}
 	return h, nil

@@ -48,9 +48,6 @@ type Config struct {
 	Features []Factory
 	MaxLevel uint32      // the newest level that this release knows
 	Fail     func(error) // called once, when an entry cannot be applied
-	// Push is called for each event that only one server waits for, in log
-	// order. It must not block.
-	Push func(server string, feature uint8, e machine.Event)
 	// Sooner is called when something has a deadline before all there were. It
 	// must not block.
 	Sooner func()
@@ -152,13 +149,6 @@ func (r *Replica) ApplyBatch(logs []*raft.Log) []any {
 		return results
 	}
 	r.subs.deliver(events)
-	if r.cfg.Push != nil {
-		for _, e := range events {
-			if e.server != "" {
-				r.cfg.Push(e.server, e.feature, e.Event)
-			}
-		}
-	}
 	r.waiting.wake(r.applied.Load())
 	return results
 }
@@ -354,11 +344,7 @@ func (r *Replica) setDeadline(feature uint8, key string, was, at time.Duration) 
 }
 
 func (s shell) Emit(e machine.Event) {
-	server := ""
-	if o := s.r.state.origins[e.Origin]; o != nil {
-		server = o.server
-	}
-	s.r.events = append(s.r.events, event{s.feature, server, e})
+	s.r.events = append(s.r.events, event{s.feature, e})
 }
 
 func (s shell) Fail(err error) { s.r.fail(err) }

@@ -12,7 +12,6 @@ import (
 // event is an event of one feature.
 type event struct {
 	feature uint8
-	server  string // that alone waits for it; empty where anybody may
 	machine.Event
 }
 
