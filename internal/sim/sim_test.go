@@ -62,7 +62,7 @@ func judge(t *testing.T, h *sim.History) {
 // ones with even seeds; of every eight one each has five pods. HUDDLE_SEEDS
 // says how many, HUDDLE_SEED which one.
 func TestClustersUnderFaults(t *testing.T) {
-	forSeeds(t, 20, func(t *testing.T, seed uint64) {
+	forSeeds(t, 40, func(t *testing.T, seed uint64) {
 		o := sim.Options{Seed: seed, Pods: 3, Durable: seed%2 == 0, Hurry: seed%4 > 1}
 		if seed%8 > 5 {
 			o.Pods = 5

@@ -99,7 +99,7 @@ func (s *Server) Handler() http.Handler {
 
 	public := http.NewServeMux()
 	s.health(public)
-	public.Handle("/", s.guard(noStore(problems(private))))
+	public.Handle("/", s.guard(noStore(unlabelled(problems(private)))))
 	return public
 }
 

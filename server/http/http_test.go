@@ -123,6 +123,13 @@ func TestRecoverPassesItsOptionsOn(t *testing.T) {
 		{`{"dry_run":true}`, cluster.RecoverOptions{DryRun: true}},
 		{`{"dry_run":false,"force":true}`, cluster.RecoverOptions{Force: true}},
 	}
+	for _, kind := range []string{"", "Content-Type: application/x-www-form-urlencoded"} { // as curl -d says
+		node := newFake()
+		do(t, serverhttp.New(serverhttp.Config{Node: node}).Handler(), "POST", "/v1/cluster/recover", `{"dry_run":true}`, kind)
+		if len(node.recovered) != 1 || !node.recovered[0].DryRun {
+			t.Errorf("%q: the node was told %v, want a dry run", kind, node.recovered)
+		}
+	}
 	for _, test := range tests {
 		node := newFake()
 		answer := do(t, serverhttp.New(serverhttp.Config{Node: node}).Handler(), "POST", "/v1/cluster/recover", test.body, jsonBody)
@@ -195,7 +202,7 @@ func TestWrongCallsAreProblems(t *testing.T) {
 		{"not JSON", "POST", "/v1/cluster/recover", "{", []string{jsonBody}, 400, "/malformed"},
 		{"unknown field", "POST", "/v1/cluster/recover", `{"dry":true}`, []string{jsonBody}, 422, "/malformed"},
 		{"two values", "POST", "/v1/cluster/recover", `{}{}`, []string{jsonBody}, 400, "/malformed"},
-		{"another media type", "POST", "/v1/cluster/recover", `a=b`, []string{"Content-Type: application/x-www-form-urlencoded"}, 415, "/unsupported-media-type"},
+		{"another media type", "POST", "/v1/cluster/recover", `a=b`, []string{"Content-Type: text/csv"}, 415, "/unsupported-media-type"},
 		{"unknown parameter", "POST", "/v1/cluster/recover?dry=true", "", nil, 422, "/malformed"},
 		{"too long", "POST", "/v1/cluster/recover", strings.Repeat(" ", 64<<10) + "{}", []string{jsonBody}, 413, "/too-big"},
 		{"another site's page", "POST", "/v1/cluster/recover", "", []string{"Sec-Fetch-Site: cross-site"}, 403, "/cross-origin"},
