@@ -81,8 +81,8 @@ func appendGet(b []byte, name string) []byte {
 	return appendName(append(b, formatVersion, kindGet), name)
 }
 
-func appendTake(b []byte, calls []call) []byte {
-	return appendCalls(append(b, formatVersion, kindTake), calls)
+func takeCommand(calls []call) []byte {
+	return appendCalls([]byte{formatVersion, kindTake}, calls)
 }
 
 func appendPeek(b []byte, calls []call) []byte {

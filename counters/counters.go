@@ -191,7 +191,7 @@ func (c *Counters) TakeAll(ctx context.Context, o WriteOptions, limits ...Limit)
 		}
 	}
 	c.did.logged.Add(1)
-	reply, err := c.do(ctx, machine.Item{Data: appendTake(nil, calls), Idem: o.Idem})
+	reply, err := c.do(ctx, machine.Item{Data: takeCommand(calls), Idem: o.Idem})
 	if err != nil {
 		return nil, err
 	}

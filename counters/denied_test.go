@@ -19,7 +19,7 @@ func (nobody) Fail(err error)                                { panic(err) }
 // for ten minutes whoever comes again in time, and take the room of others'.
 func TestADenialLeavesItsKeyFree(t *testing.T) {
 	s := newState()
-	cmd := appendTake(nil, []call{{"x", rule{FixedWindow, 1, time.Second, 0}, 1}})
+	cmd := takeCommand([]call{{"x", rule{FixedWindow, 1, time.Second, 0}, 1}})
 	for i, want := range []bool{false, true} {
 		tx := &machine.Tx{Shell: nobody{}, Stamp: machine.Stamp{Lease: 1}}
 		s.Apply(tx, cmd)

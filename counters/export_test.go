@@ -10,7 +10,7 @@ func Reencode(data []byte) ([]byte, error) {
 	case kindAdd:
 		return appendAdd(nil, c.name, c.n, c.ttl), nil
 	case kindTake:
-		return appendTake(nil, c.calls), nil
+		return takeCommand(c.calls), nil
 	case kindPeek:
 		return appendPeek(nil, c.calls), nil
 	case kindDeny:
@@ -28,5 +28,5 @@ func TakeCommand(limits ...Limit) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return appendTake(nil, calls)
+	return takeCommand(calls)
 }

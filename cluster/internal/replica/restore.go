@@ -79,15 +79,15 @@ type restored struct {
 type RestoreStatus uint8
 
 const (
-	// RestoreDone: the piece is there, the restore has taken effect, or nothing
+	// RestoreDone means that the piece is there, the restore has taken effect, or nothing
 	// is staged under this ID any more.
 	RestoreDone RestoreStatus = iota
-	// RestoreGone: nothing is staged under this ID.
+	// RestoreGone means that nothing is staged under this ID.
 	RestoreGone
-	// RestoreDamaged: what was staged is not the backup that was meant. It was
+	// RestoreDamaged means that what was staged is not the backup that was meant. It was
 	// dropped and nothing else has changed.
 	RestoreDamaged
-	// RestoreNewer: as RestoreDamaged, for a backup of a newer release.
+	// RestoreNewer is RestoreDamaged, for a backup of a newer release.
 	RestoreNewer
 )
 
