@@ -3,24 +3,29 @@ package locks
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/machine"
 )
 
-// An attempt is one request for a lock.
+// An attempt is one call that asks for a lock. Calls that are repeated with one
+// key ask for the same request, which stays for as long as one of them wants it.
 type attempt struct {
 	acquisition
 	idem   string
-	began  time.Time // when the call began
-	waiter *waiter   // nil where it does not wait
+	number uint64       // tells it from others for the same request; 0 without a key, where there are none
+	began  time.Time    // when the call began
+	result chan outcome // holds what it came to; nil where it does not wait
+
+	// What follows is guarded by Locks.mu.
+	isQueued bool // the request is in the queue, and its attempt waits for the result
+	isDue    bool // something may have happened to it
+	isTold   bool // result was given
 }
 
-// A waiter is an attempt that waits in a queue of the cluster.
-type waiter struct {
-	result chan outcome // holds what it came to
-	isDue  bool         // something may have happened to it; guarded by Locks.mu
-}
+func (a *attempt) claim() claim { return claim{a.id, a.number} }
 
 // An outcome is what became of an attempt, and when that was asked.
 type outcome struct {
@@ -33,6 +38,9 @@ func (l *Locks) acquire(ctx context.Context, name string, o Options) (Lease, err
 	began := time.Now()
 	for {
 		a := &attempt{acquisition: o.request(name), idem: o.Idem, began: began}
+		if o.Idem != "" {
+			a.number = rand.Uint64()
+		}
 		s, err := l.try(ctx, a)
 		switch {
 		case err != nil:
@@ -40,10 +48,13 @@ func (l *Locks) acquire(ctx context.Context, name string, o Options) (Lease, err
 		case s.condition == isHolding:
 			return leaseOf(name, s), nil
 		}
-		// The request has vanished before its time. Either its node has been
-		// removed from the cluster and taken in again, or it is one that is
-		// repeated after it was taken back. It waits again, as a new one.
-		o.Idem = ""
+		if o.Idem != "" {
+			// It may have been had and released by the same call, made elsewhere.
+			return Lease{}, &NotAcquiredError{Name: name}
+		}
+		// The request has vanished before its time: its node has been removed
+		// from the cluster and taken in again, or a backup was restored. It
+		// waits again, as a new one.
 		if o.Wait > 0 {
 			o.Wait -= time.Since(began)
 			began = time.Now()
@@ -55,8 +66,8 @@ func (l *Locks) acquire(ctx context.Context, name string, o Options) (Lease, err
 }
 
 func leaseOf(name string, s outcome) Lease {
-	left := short(s.left)
-	return Lease{Name: name, ID: s.lease, Token: s.token, Left: left, until: s.asked.Add(left)}
+	until := s.asked.Add(short(s.left))
+	return Lease{Name: name, ID: s.lease, Token: s.token, Left: max(time.Until(until), 0), asked: s.asked, until: until}
 }
 
 // try makes one attempt. Without an error it holds the lock, or is gone.
@@ -80,7 +91,9 @@ func (l *Locks) try(ctx context.Context, a *attempt) (outcome, error) {
 		return s, machine.ErrFull
 	case s.condition == isRefused:
 		return s, &NotAcquiredError{Name: a.name, Holder: s.holder}
-	case s.condition == isWaiting && a.waiter == nil, s.condition == isGone && a.waiter == nil:
+	case s.condition == isCrowded:
+		return s, machine.ErrOverloaded
+	case s.condition == isWaiting && a.wait == 0, s.condition == isGone && a.wait == 0:
 		return s, &NotAcquiredError{Name: a.name}
 	case s.condition == isWaiting:
 		return l.wait(ctx, a)
@@ -94,19 +107,19 @@ func (l *Locks) request(ctx context.Context, a *attempt) (outcome, error) {
 	asked := time.Now()
 	items := []machine.Item{{Data: a.encode(), Idem: a.idem}}
 	if a.idem != "" {
-		items = append(items, machine.Item{Data: encodeIDs(kindAttend, []requestID{a.id}), Frees: true})
+		items = append(items, machine.Item{Data: encodeClaims(kindAttend, []claim{a.claim()}), Frees: true})
 	}
 	replies, _, err := l.log.Do(ctx, items...)
 	if err != nil {
 		return outcome{}, err
 	}
 	first, err := standingIn(replies[0])
-	if err != nil || a.idem == "" || first.condition == isRefused || first.condition == isFull {
+	if err != nil || a.idem == "" || first.condition != isHolding && first.condition != isWaiting {
 		return outcome{first, asked}, err
 	}
 	now, err := standingIn(replies[1])
-	if err == nil && first.condition == isHolding && now.condition != isHolding {
-		err = &NotAcquiredError{Name: a.name} // the lease of the first call has ended
+	if err == nil && (now.condition == isGone || first.condition == isHolding && now.condition != isHolding) {
+		err = &NotAcquiredError{Name: a.name} // what the first call had, or waited for, has ended
 	}
 	return outcome{now, asked}, err
 }
@@ -138,43 +151,52 @@ func (l *Locks) enlist(a *attempt) error {
 	if a.wait == 0 {
 		return nil
 	}
-	a.waiter = &waiter{result: make(chan outcome, 1)}
+	a.result = make(chan outcome, 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isClosed {
 		return ErrClosed
 	}
-	l.waiting[a.id] = a.waiter
+	l.waiting[a.id] = append(l.waiting[a.id], a)
 	return nil
 }
 
-// strike is the end of enlist.
+// strike is the end of enlist. By then it was noted if the attempt is to be
+// taken back.
 func (l *Locks) strike(a *attempt) {
+	if a.result == nil {
+		return
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if a.waiter != nil && l.waiting[a.id] == a.waiter {
+	rest := slices.DeleteFunc(l.waiting[a.id], func(o *attempt) bool { return o == a })
+	if l.waiting[a.id] = rest; len(rest) == 0 {
 		delete(l.waiting, a.id)
+	}
+	isLast := l.isClosed && len(l.waiting) == 0
+	l.mu.Unlock()
+	if isLast {
+		l.signal() // the keeper waits for that
 	}
 }
 
-// isRepeated reports whether a later call on this node is the same one, and
-// waits for its request now.
-func (l *Locks) isRepeated(a *attempt) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.waiting[a.id]
-	return w != nil && w != a.waiter
-}
+// takeBack has a request forgotten that no other attempt wants, and its lock
+// released if it has it.
+func (l *Locks) takeBack(a *attempt) { l.discard(discard{claim: a.claim()}) }
 
-// takeBack has a request forgotten, and its lock released if it has it.
-func (l *Locks) takeBack(a *attempt) {
-	if !l.isRepeated(a) {
-		l.discard(discard{id: a.id})
+// queued notes that the result may come. What was heard before counts now.
+func (l *Locks) queued(a *attempt) {
+	l.mu.Lock()
+	a.isQueued = true
+	isDue := a.isDue
+	l.mu.Unlock()
+	if isDue {
+		l.signal()
 	}
 }
 
 // wait waits until the lock is this attempt's, or its time is over.
 func (l *Locks) wait(ctx context.Context, a *attempt) (outcome, error) {
+	l.queued(a)
 	var end <-chan time.Time // never, if there is no limit
 	if a.wait != forever {
 		timer := time.NewTimer(a.wait - time.Since(a.began))
@@ -182,7 +204,7 @@ func (l *Locks) wait(ctx context.Context, a *attempt) (outcome, error) {
 		end = timer.C
 	}
 	select {
-	case s := <-a.waiter.result:
+	case s := <-a.result:
 		return s, nil
 	case <-end:
 		return outcome{}, l.giveUp(ctx, a)
@@ -199,11 +221,8 @@ func (l *Locks) wait(ctx context.Context, a *attempt) (outcome, error) {
 // the last moment it is released.
 func (l *Locks) giveUp(ctx context.Context, a *attempt) error {
 	failure := &NotAcquiredError{Name: a.name}
-	if l.isRepeated(a) {
-		return failure
-	}
 	replies, _, err := l.log.Do(ctx,
-		machine.Item{Data: encodeIDs(kindCancel, []requestID{a.id}), Frees: true},
+		machine.Item{Data: encodeClaims(kindCancel, []claim{a.claim()}), Frees: true},
 		machine.Item{Data: encodeInfo(a.name), Query: true})
 	if err != nil || replies[0].Err != nil {
 		l.takeBack(a)

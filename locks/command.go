@@ -85,30 +85,46 @@ func (r *reader) acquisition() (a acquisition) {
 	return a
 }
 
-// encodeIDs makes the command that attends to requests, or cancels them.
-// Attending says that the node that waits for them lives: what was offered to
-// it is confirmed, and it is heard of in the answer. The reply has the
-// standing of each, in the same order; for a cancellation the one it had.
+// A claim is one attempt's to a request: to attend to it, or to cancel it.
+// Attending says that the node that waits for it lives: what was offered to it
+// is confirmed, and it is heard of in the answer; and from then on the request
+// is this attempt's too. A cancellation ends the attempt's claim, and with the
+// last one the request; where there is another claim the request stays. The
+// reply has the standing of each request, in the same order; for a cancellation
+// the one it had.
 //
 //	byte    1, the version of this format
 //	byte    2, attend; 5, cancel
-//	uvarint number of requests
-//	for each: 16 byte request id
-func encodeIDs(kind byte, ids []requestID) []byte {
+//	uvarint number of claims
+//	for each:
+//	  16 byte request id
+//	  uvarint number of the attempt, chosen at random; 0 of one that is not
+//	          repeated, whose claim is that it knows the id
+type claim struct {
+	id      requestID
+	attempt uint64
+}
+
+// claimSize is at least what a claim takes in a command, and what a holding
+// does beside its name.
+const claimSize = len(requestID{}) + binary.MaxVarintLen64
+
+func encodeClaims(kind byte, claims []claim) []byte {
 	b := []byte{formatVersion, kind}
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for _, id := range ids {
-		b = append(b, id[:]...)
+	b = binary.AppendUvarint(b, uint64(len(claims)))
+	for _, c := range claims {
+		b = append(b, c.id[:]...)
+		b = binary.AppendUvarint(b, c.attempt)
 	}
 	return b
 }
 
-func (r *reader) ids() []requestID {
-	ids := make([]requestID, r.count(len(requestID{})))
-	for i := range ids {
-		ids[i] = r.id()
+func (r *reader) claims() []claim {
+	claims := make([]claim, r.count(len(requestID{})+1))
+	for i := range claims {
+		claims[i] = claim{r.id(), r.uvarint()}
 	}
-	return ids
+	return claims
 }
 
 // A holding names a lease to be renewed or released.
@@ -123,8 +139,9 @@ func (r *reader) ids() []requestID {
 //	  bytes   name
 //
 // The reply has for each lease, in the same order: a uvarint of the
-// nanoseconds that are left plus 2; 1 where it was released; 0 where it is
-// not held under that name.
+// nanoseconds that are left plus 3; 2 where it is held, but there is no room to
+// keep it for as long; 1 where it was released; 0 where it is not held under
+// that name.
 type holding struct {
 	name  string
 	lease uint64
@@ -135,7 +152,8 @@ type holding struct {
 const (
 	notHeld    = 0
 	isReleased = 1
-	leftBase   = 2
+	isTooLong  = 2
+	leftBase   = 3
 )
 
 func encodeHoldings(kind byte, holdings ...holding) []byte {
@@ -174,6 +192,7 @@ const (
 	isHolding = 2
 	isRefused = 3 // the lock was not to be had at once
 	isFull    = 4 // the replicated state has no room for it
+	isCrowded = 5 // MaxWaiters wait for the lock
 )
 
 // A standing is what became of a request:
@@ -209,7 +228,7 @@ func (s *standing) append(b []byte) []byte {
 func (r *reader) standing() (s standing) {
 	s.condition = r.byte()
 	switch s.condition {
-	case isGone, isWaiting, isFull:
+	case isGone, isWaiting, isFull, isCrowded:
 	case isHolding:
 		s.lease, s.token, s.left = r.uvarint(), r.uvarint(), r.nanos()
 	case isRefused:

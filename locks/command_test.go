@@ -2,6 +2,7 @@ package locks
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -23,8 +24,8 @@ func FuzzApply(f *testing.F) {
 	f.Add(a.encode())
 	a.wait, a.slots = forever, 0
 	f.Add(a.encode())
-	f.Add(encodeIDs(kindAttend, []requestID{{1}, {2}}))
-	f.Add(encodeIDs(kindCancel, nil))
+	f.Add(encodeClaims(kindAttend, []claim{{requestID{1}, 7}, {requestID{2}, 0}}))
+	f.Add(encodeClaims(kindCancel, nil))
 	f.Add(encodeHoldings(kindRenew, holding{"a", 1, time.Second}, holding{"b", 2, time.Second}))
 	f.Add(encodeHoldings(kindRelease, holding{name: "a", lease: 1}))
 	f.Add([]byte{2})
@@ -51,7 +52,7 @@ func remade(cmd []byte) []byte {
 		a := r.acquisition()
 		return a.encode()
 	case kindAttend, kindCancel:
-		return encodeIDs(kind, r.ids())
+		return encodeClaims(kind, r.claims())
 	default:
 		return encodeHoldings(kind, r.holdings()...)
 	}
@@ -100,6 +101,7 @@ func someState() *Machine {
 		a := acquisition{id: requestID{i}, slots: uint32(i % 3), ttl: time.Second, wait: time.Minute, name: names[i%3], owner: "o"}
 		m.Apply(fullTx(s), a.encode())
 	}
+	m.Apply(fullTx(s), encodeClaims(kindAttend, []claim{{requestID{3}, 7}, {requestID{3}, 8}}))
 	late := fullTx(s)
 	late.Lease, late.Origin = time.Minute+2*time.Second, 0
 	s.sweep(100, late.Lease, func(key []byte) { m.Expire(late, key) })
@@ -155,6 +157,96 @@ func TestPressureRefusesWhatStaysLong(t *testing.T) {
 		r := &reader{data: m.Apply(tx, a.encode())}
 		if got := r.standing().condition; got != tt.want || tx.Refused != (tt.want == isFull) {
 			t.Errorf("ttl %s, wait %s: condition %d, refused %v, want %d", tt.ttl, tt.wait, got, tx.Refused, tt.want)
+		}
+	}
+}
+
+func TestPressureRefusesToMakeALeaseLong(t *testing.T) {
+	for _, tt := range []struct {
+		had, wanted time.Duration
+		pressure    machine.Pressure
+		want        uint64
+	}{
+		{time.Hour, 24 * time.Hour, machine.PressureHigh, leftBase + uint64(24*time.Hour)},
+		{time.Hour, 25 * time.Hour, machine.PressureNone, leftBase + uint64(25*time.Hour)},
+		{time.Hour, 25 * time.Hour, machine.PressureHigh, isTooLong},
+		{time.Hour, 25 * time.Hour, machine.PressureFull, isTooLong},
+		{26 * time.Hour, 25 * time.Hour, machine.PressureHigh, leftBase + uint64(25*time.Hour)},
+	} {
+		m, s := newMachine(), newShell()
+		a := acquisition{slots: 1, ttl: tt.had, name: "a"}
+		r := &reader{data: m.Apply(fullTx(s), a.encode())}
+		lease, before := r.standing().lease, written(t, m)
+		tx := fullTx(s)
+		tx.Pressure = tt.pressure
+		r = &reader{data: m.Apply(tx, encodeHoldings(kindRenew, holding{"a", lease, tt.wanted}))}
+		if got := r.uvarint(); got != tt.want {
+			t.Errorf("from %s to %s at %d: answer %d, want %d", tt.had, tt.wanted, tt.pressure, got, tt.want)
+		}
+		if tt.want == isTooLong && !bytes.Equal(written(t, m), before) {
+			t.Errorf("from %s to %s: refused, and the state has changed", tt.had, tt.wanted)
+		}
+	}
+}
+
+func TestALockHasNotMoreWaitersThanItsMost(t *testing.T) {
+	m, s := newMachine(), newShell()
+	ask := func(i int, name string) (byte, bool) {
+		a := acquisition{slots: 1, ttl: time.Minute, wait: time.Minute, name: name}
+		binary.BigEndian.PutUint64(a.id[:], uint64(i)+1)
+		tx := fullTx(s)
+		r := &reader{data: m.Apply(tx, a.encode())}
+		return r.standing().condition, tx.Refused
+	}
+	for i := range MaxWaiters + 1 { // one has it
+		if got, _ := ask(i, "a"); got != isWaiting && i > 0 {
+			t.Fatalf("request %d: condition %d", i, got)
+		}
+	}
+	for range 2 { // also one that was restored
+		if got, isRefused := ask(MaxWaiters+1, "a"); got != isCrowded || !isRefused {
+			t.Errorf("one more: condition %d, refused %v, want %d", got, isRefused, isCrowded)
+		}
+		if got, _ := ask(MaxWaiters, "a"); got != isWaiting {
+			t.Errorf("one that waits asks again: condition %d, want %d", got, isWaiting)
+		}
+		if err := m.Restore(bytes.NewReader(written(t, m))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := ask(MaxWaiters+2, "b"); got != isHolding {
+		t.Errorf("another lock: condition %d, want %d", got, isHolding)
+	}
+	m.Apply(fullTx(s), encodeClaims(kindCancel, []claim{{id: requestID{6: 1}}}))
+	if got, _ := ask(MaxWaiters+3, "a"); got != isWaiting {
+		t.Errorf("after one has gone: condition %d, want %d", got, isWaiting)
+	}
+}
+
+// However many calls are the same one, those that give up take nothing from one
+// that has the lock.
+func TestManyAttemptsAtOneRequest(t *testing.T) {
+	m, s := newMachine(), newShell()
+	id := requestID{1}
+	look := func(kind byte, attempt uint64) byte {
+		r := &reader{data: m.Apply(fullTx(s), encodeClaims(kind, []claim{{id, attempt}}))}
+		return r.standing().condition
+	}
+	for _, n := range []uint64{2, attemptsMost - 1, attemptsMost, attemptsMost + 5} {
+		a := acquisition{id: id, slots: 1, ttl: time.Minute, name: "a"}
+		m.Apply(fullTx(s), a.encode())
+		for attempt := range n {
+			look(kindAttend, attempt+1)
+		}
+		for attempt := range n - 1 {
+			look(kindCancel, attempt+1)
+		}
+		look(kindCancel, 99) // late, and of none
+		if got := look(kindAttend, n); got != isHolding {
+			t.Errorf("%d attempts: condition %d of the last one, want %d", n, got, isHolding)
+		}
+		if look(kindCancel, n); n < attemptsMost && m.requests.byID.Len() > 0 {
+			t.Errorf("%d attempts: held though all have given up", n)
 		}
 	}
 }

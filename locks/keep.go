@@ -12,6 +12,7 @@ import (
 const (
 	retryWait    = 50 * time.Millisecond // after a call of the log that failed
 	togetherMost = 1000                  // requests or leases in one command
+	togetherSize = 128 << 10             // bytes of one call of the log, so that it travels with all others and none overtakes another
 	discardMost  = 100_000               // that are remembered while there is no quorum; the oldest go first
 )
 
@@ -19,16 +20,31 @@ const (
 // the log until that has answered, for it would keep others waiting until its
 // time to live has passed.
 type discard struct {
-	id    requestID // of a request, or zero
-	lease holding   // else
+	claim claim   // to a request, or zero
+	lease holding // else
 }
 
-// discard has something taken back in the background.
+// size is about what it takes in a command.
+func (d discard) size() int { return claimSize + len(d.lease.name) }
+
+// discard has something taken back in the background; where there is no keeper
+// any more, at once.
 func (l *Locks) discard(d discard) {
 	l.mu.Lock()
-	l.discardLocked(d)
+	isEnded := l.isEnded
+	if !isEnded {
+		l.discardLocked(d)
+	}
 	l.mu.Unlock()
-	l.signal()
+	if !isEnded {
+		l.signal()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	w := work{discarded: []discard{d}}
+	// Where that fails it ends by itself: the node is closing.
+	_, _, _ = l.log.Do(ctx, w.items()...)
 }
 
 func (l *Locks) discardLocked(d discard) {
@@ -56,15 +72,17 @@ func (l *Locks) hear(e machine.Event) {
 	l.mu.Lock()
 	isSome := false
 	if e.Reset {
-		for _, w := range l.waiting {
-			w.isDue, isSome = true, true
+		for _, attempts := range l.waiting {
+			for _, a := range attempts {
+				a.isDue, isSome = true, true
+			}
 		}
 		for _, lock := range l.held { // a backup that was restored has no holders
 			lock.renewal, isSome = time.Time{}, true
 		}
 	} else if len(e.Key) == len(requestID{}) {
-		if w := l.waiting[requestID(e.Key)]; w != nil {
-			w.isDue, isSome = true, true
+		for _, a := range l.waiting[requestID(e.Key)] {
+			a.isDue, isSome = true, true
 		}
 	}
 	l.mu.Unlock()
@@ -75,15 +93,16 @@ func (l *Locks) hear(e machine.Event) {
 
 // work is what one call of the log does for all locks of this node.
 type work struct {
-	attended  []requestID
+	attended  []*attempt
 	renewed   []*Lock
 	discarded []discard
 	next      time.Time // when something is to be renewed; zero if nothing is held
 }
 
 // keep confirms what this node is offered, renews what it holds and takes back
-// what it wants no more, until Close.
+// what it wants no more, until Close and nothing of that is left to be done.
 func (l *Locks) keep() {
+	defer l.ends(true)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -94,7 +113,7 @@ func (l *Locks) keep() {
 			}
 			continue
 		}
-		if l.isClosing() {
+		if l.ends(false) {
 			return
 		}
 		timer.Stop()
@@ -104,8 +123,19 @@ func (l *Locks) keep() {
 		select {
 		case <-timer.C:
 		case <-l.wake:
+		case <-l.ctx.Done():
 		}
 	}
+}
+
+// ends reports whether the keeper has come to its end, which it has anyhow if
+// it must.
+func (l *Locks) ends(must bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	isDone := l.isClosed && (l.ctx.Err() != nil || len(l.waiting)+len(l.discarded) == 0)
+	l.isEnded = must || isDone
+	return l.isEnded
 }
 
 func (l *Locks) isClosing() bool {
@@ -143,12 +173,15 @@ func (l *Locks) perform(w work, items []machine.Item) bool {
 func (l *Locks) gather() (w work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id, waiter := range l.waiting {
-		if waiter.isDue && len(w.attended) < togetherMost {
-			waiter.isDue = false
-			w.attended = append(w.attended, id)
+	for _, attempts := range l.waiting {
+		for _, a := range attempts {
+			if a.isDue && a.isQueued && !a.isTold && len(w.attended) < togetherMost {
+				a.isDue = false
+				w.attended = append(w.attended, a)
+			}
 		}
 	}
+	size := claimSize * len(w.attended)
 	now := time.Now()
 	isDue := false
 	l.next = time.Time{}
@@ -160,11 +193,15 @@ func (l *Locks) gather() (w work) {
 	}
 	w.next = l.next
 	for _, lock := range l.held {
-		if isDue && lock.renewal.Sub(now) < lock.ttl/12 && len(w.renewed) < togetherMost {
+		if isDue && lock.renewal.Sub(now) < lock.ttl/12 && len(w.renewed) < togetherMost && size < togetherSize {
 			w.renewed = append(w.renewed, lock)
+			size += claimSize + len(lock.name)
 		}
 	}
-	n := min(len(l.discarded), togetherMost)
+	n := 0
+	for ; n < min(len(l.discarded), togetherMost) && size < togetherSize; n++ {
+		size += l.discarded[n].size()
+	}
 	w.discarded = slices.Clone(l.discarded[:n])
 	if l.discarded = l.discarded[n:]; len(l.discarded) == 0 {
 		l.discarded = nil
@@ -176,7 +213,11 @@ func (l *Locks) gather() (w work) {
 func (w *work) items() (items []machine.Item) {
 	add := func(data []byte) { items = append(items, machine.Item{Data: data, Frees: true}) }
 	if len(w.attended) > 0 {
-		add(encodeIDs(kindAttend, w.attended))
+		var claims []claim
+		for _, a := range w.attended {
+			claims = append(claims, a.claim())
+		}
+		add(encodeClaims(kindAttend, claims))
 	}
 	if len(w.renewed) > 0 {
 		var holdings []holding
@@ -185,17 +226,17 @@ func (w *work) items() (items []machine.Item) {
 		}
 		add(encodeHoldings(kindRenew, holdings...))
 	}
-	var ids []requestID
+	var claims []claim
 	var leases []holding
 	for _, d := range w.discarded {
 		if d.lease.lease != 0 {
 			leases = append(leases, d.lease)
 		} else {
-			ids = append(ids, d.id)
+			claims = append(claims, d.claim)
 		}
 	}
-	if len(ids) > 0 {
-		add(encodeIDs(kindCancel, ids))
+	if len(claims) > 0 {
+		add(encodeClaims(kindCancel, claims))
 	}
 	if len(leases) > 0 {
 		add(encodeHoldings(kindRelease, leases...))
@@ -215,8 +256,8 @@ func (l *Locks) settle(w work, replies []machine.Reply, asked time.Time) (isDone
 	defer l.mu.Unlock()
 	if len(w.attended) > 0 {
 		r := &reader{data: replies[0].Data}
-		for _, id := range w.attended {
-			l.deliverLocked(id, outcome{r.standing(), asked})
+		for _, a := range w.attended {
+			a.tellLocked(outcome{r.standing(), asked})
 		}
 		replies = replies[1:]
 	}
@@ -229,24 +270,22 @@ func (l *Locks) settle(w work, replies []machine.Reply, asked time.Time) (isDone
 	return true
 }
 
-// deliverLocked tells an attempt what became of it, unless it waits on.
-func (l *Locks) deliverLocked(id requestID, s outcome) {
-	w := l.waiting[id]
-	if w == nil || s.condition == isWaiting {
-		return // whoever has stopped waiting takes its request back
+// tellLocked tells an attempt what became of it, unless it waits on. If it has
+// stopped waiting it takes its request back.
+func (a *attempt) tellLocked(s outcome) {
+	if a.isTold || s.condition == isWaiting {
+		return
 	}
-	delete(l.waiting, id)
-	w.result <- s
+	a.isTold = true
+	a.result <- s
 }
 
 // restore notes what could not be done, to be done later.
 func (l *Locks) restore(w work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, id := range w.attended {
-		if waiter := l.waiting[id]; waiter != nil {
-			waiter.isDue = true
-		}
+	for _, a := range w.attended {
+		a.isDue = true
 	}
 	for _, d := range w.discarded {
 		l.discardLocked(d)

@@ -29,37 +29,53 @@ type Lock struct {
 //
 // A context that ends while Acquire waits gives up the place in the queue. It
 // does not end the lock that was acquired before.
+//
+// A call that is repeated with its key on this node returns the Lock of the
+// first one, with that one's context. Then releasing it once releases it for
+// all that have it, and releasing it again is ErrLost.
 func (l *Locks) Acquire(ctx context.Context, name string, o Options) (*Lock, error) {
 	o = o.withDefaults()
+	l.mu.Lock()
+	isClosed := l.isClosed
+	l.mu.Unlock()
+	if isClosed {
+		return nil, ErrClosed
+	}
 	lease, err := l.AcquireLease(ctx, name, o)
 	if err != nil {
 		return nil, err
 	}
-	lock := &Lock{
-		locks: l, name: name, lease: lease.ID, token: lease.Token, ttl: o.TTL.Truncate(time.Millisecond),
-		until: lease.until,
-	}
-	lock.life, lock.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	asked := lease.until.Add(-lease.Left)
-	l.mu.Lock()
-	isClosed := l.isClosed
-	if !isClosed {
-		lock.renewal = asked.Add(lock.ttl / 3)
-		lock.timer = time.AfterFunc(time.Until(lock.until), lock.expire)
-		l.held[lock.lease] = lock
-	} else {
-		l.discardLocked(discard{lease: lock.holding()})
-	}
-	isNext := l.next.IsZero() || lock.renewal.Before(l.next)
-	l.mu.Unlock()
-	if isNext { // else the keeper comes by in time, and need not look at all locks for each
-		l.signal()
-	}
-	if isClosed {
-		lock.end(ErrClosed)
+	lock := l.hold(ctx, lease, o.TTL)
+	if lock == nil {
+		l.discard(discard{lease: holding{name: name, lease: lease.ID}})
 		return nil, ErrClosed
 	}
 	return lock, nil
+}
+
+// hold keeps a lease until it is released or lost. It returns nil if these
+// locks are closed.
+func (l *Locks) hold(ctx context.Context, lease Lease, ttl time.Duration) *Lock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return nil
+	}
+	if lock := l.held[lease.ID]; lock != nil {
+		return lock
+	}
+	lock := &Lock{
+		locks: l, name: lease.Name, lease: lease.ID, token: lease.Token, ttl: ttl.Truncate(time.Millisecond),
+		until: lease.until,
+	}
+	lock.life, lock.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	lock.renewal = lease.asked.Add(lock.ttl / 3)
+	lock.timer = time.AfterFunc(time.Until(lock.until), lock.expire)
+	l.held[lock.lease] = lock
+	if l.next.IsZero() || lock.renewal.Before(l.next) {
+		l.signal() // else the keeper comes by in time, and need not look at all locks for each
+	}
+	return lock
 }
 
 // Context returns a context that ends when Lost is closed, with ErrLost as its
@@ -150,6 +166,10 @@ func (k *Lock) expire() { k.Held() }
 // renewedLocked takes the answer to a renewal.
 func (l *Locks) renewedLocked(k *Lock, answer uint64, asked time.Time) {
 	if k.isOver {
+		return
+	}
+	if answer == isTooLong { // it ends as it would have, unless there is room by then
+		k.renewal = asked.Add(k.ttl / 3)
 		return
 	}
 	if answer < leftBase {

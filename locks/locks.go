@@ -44,6 +44,10 @@ const (
 	MaxName  = 1024                 // bytes of a name, which has one at least
 	MaxOwner = 1024                 // bytes of an owner
 	MaxTTL   = 366 * 24 * time.Hour // of a lease, and of a wait that is not without end
+
+	// MaxWaiters is how many may wait for one lock. Whoever comes when as many
+	// wait gets machine.ErrOverloaded.
+	MaxWaiters = 10_000
 )
 
 // DefaultTTL is the time to live of a lease for which none is given.
@@ -75,8 +79,9 @@ type Options struct {
 	Slots  int           // how many may have it at a time; 1 if zero
 
 	// Idem makes a call that is repeated with the same key and options within
-	// ten minutes the same call: it gets the same lease, or none if that has
-	// ended.
+	// ten minutes the same call: it gets the same lease, or none, which is
+	// ErrNotAcquired, if that has ended or the call has been taken back.
+	// Repetitions may overlap: the request stays while one of them wants it.
 	Idem string
 }
 
@@ -178,8 +183,9 @@ type Lease struct {
 	Name  string
 	ID    uint64        // to renew and release it with
 	Token uint64        // fencing token: higher than that of whoever had a lock before
-	Left  time.Duration // that the holder may count on, from when the lease was asked for
-	until time.Time     // the same on this machine's monotonic clock
+	Left  time.Duration // that the holder may count on, from when the call returned
+	asked time.Time     // from when on the lease counts, or earlier
+	until time.Time     // when Left is over, on this machine's monotonic clock
 }
 
 // Locks are the locks of one cluster, as one node sees them. Its methods may
@@ -195,7 +201,8 @@ type Locks struct {
 
 	mu        sync.Mutex // guards what follows
 	isClosed  bool
-	waiting   map[requestID]*waiter
+	isEnded   bool // the keeper has gone
+	waiting   map[requestID][]*attempt
 	held      map[uint64]*Lock // by lease; those that are renewed
 	next      time.Time        // when the keeper looks at those next; zero if it does not
 	discarded []discard        // to be taken back
@@ -207,7 +214,7 @@ func New(log machine.Log) *Locks {
 		log:     log,
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
-		waiting: map[requestID]*waiter{},
+		waiting: map[requestID][]*attempt{},
 		held:    map[uint64]*Lock{},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -220,7 +227,8 @@ func New(log machine.Log) *Locks {
 const closeTime = 2 * time.Second
 
 // Close releases the locks that Acquire has returned, and ends the calls that
-// wait, with ErrClosed. It waits for that for two seconds at most. What needs
+// wait, with ErrClosed, when their places are given up. It tries that for two
+// seconds at most; where no quorum is reached leases end by themselves. What needs
 // no waiting still works: leases can be acquired where they are free, renewed
 // and released. Closing again does nothing.
 func (l *Locks) Close() {
@@ -264,7 +272,9 @@ func (l *Locks) AcquireLease(ctx context.Context, name string, o Options) (Lease
 
 // Renew makes a lease last for another ttl from now, and returns how much of
 // that its holder may count on, from when it called. It may be repeated. The
-// error is ErrLost where the lease is not held.
+// error is ErrLost where the lease is not held. It is machine.ErrFull, and the
+// lease is as it was, where one of a day or less would last longer than that
+// while the replicated state is nearly full.
 func (l *Locks) Renew(ctx context.Context, name string, lease uint64, ttl time.Duration) (left time.Duration, err error) {
 	if err := errors.Join(validateName(name), validateTTL(ttl)); err != nil {
 		return 0, err
@@ -273,6 +283,8 @@ func (l *Locks) Renew(ctx context.Context, name string, lease uint64, ttl time.D
 	switch {
 	case err != nil:
 		return 0, err
+	case answer == isTooLong:
+		return 0, fmt.Errorf("renewing lock %q: %w", name, machine.ErrFull)
 	case answer < leftBase:
 		return 0, fmt.Errorf("renewing lock %q: %w", name, ErrLost)
 	}

@@ -21,6 +21,7 @@ type badLog struct {
 	lose  int        // how many answers more are lost
 	err   error      // what is said instead
 	items int        // how many commands were given
+	size  int        // of the largest call
 }
 
 func (l *badLog) Do(ctx context.Context, items ...machine.Item) ([]machine.Reply, machine.Stamp, error) {
@@ -28,6 +29,11 @@ func (l *badLog) Do(ctx context.Context, items ...machine.Item) ([]machine.Reply
 	isLost, err := l.lose > 0, l.err
 	l.lose = max(l.lose-1, 0)
 	l.items += len(items)
+	size := 0
+	for _, item := range items {
+		size += len(item.Data)
+	}
+	l.size = max(l.size, size)
 	l.mu.Unlock()
 	if isLost && !errors.Is(err, machine.ErrUnknown) {
 		return nil, machine.Stamp{}, err // certainly not applied
@@ -144,6 +150,35 @@ func TestManyLocksAreRenewedTogether(t *testing.T) {
 			if isLost(lock) {
 				t.Fatal("one was lost")
 			}
+		}
+	})
+}
+
+// Calls of more than 256 KiB travel apart from others, so that what they take
+// back could come before it was asked for.
+func TestManyLocksWithLongNamesTravelWithAllOthers(t *testing.T) {
+	inBadWorld(t, func(t *testing.T, _ *world, log *badLog, l *locks.Locks) {
+		const count = 300
+		var held []*locks.Lock
+		for i := range count {
+			name := fmt.Sprintf("%0*d", locks.MaxName, i)
+			lock, err := l.Acquire(t.Context(), name, locks.Options{TTL: 6 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, lock)
+		}
+		time.Sleep(20 * time.Second)
+		for _, lock := range held {
+			if isLost(lock) {
+				t.Fatal("one was lost")
+			}
+		}
+		l.Close()
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		if most := 200 << 10; log.size > most || log.size < most/2 {
+			t.Errorf("%d bytes in one call to renew or release %d locks, want at most %d, and not one at a time", log.size, count, most)
 		}
 	})
 }

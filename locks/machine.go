@@ -3,6 +3,7 @@ package locks
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -70,9 +71,9 @@ func (m *Machine) Apply(tx *machine.Tx, cmd []byte) (reply []byte) {
 			return m.acquire(tx, a).append(nil)
 		}
 	case kindAttend, kindCancel:
-		if ids := r.ids(); m.begins(tx, r) {
-			for _, id := range ids {
-				reply = m.lookAfter(tx, kind, id).append(reply)
+		if claims := r.claims(); m.begins(tx, r) {
+			for _, c := range claims {
+				reply = m.lookAfter(tx, kind, c).append(reply)
 			}
 		}
 	case kindRenew, kindRelease:
@@ -119,6 +120,10 @@ func (m *Machine) acquire(tx *machine.Tx, a acquisition) *standing {
 		tx.Refused = true
 		return &standing{condition: isRefused, holder: m.firstHolder(a.name, tx.Lease)}
 	}
+	if !canHave && m.requests.waiting[a.name] >= MaxWaiters {
+		tx.Refused = true
+		return &standing{condition: isCrowded}
+	}
 	e.lease, e.end = tx.Number(), e.until
 	m.requests.add(e)
 	setEnd(tx, e, 0, e.end)
@@ -130,48 +135,61 @@ func (m *Machine) acquire(tx *machine.Tx, a acquisition) *standing {
 
 const day = 24 * time.Hour
 
-// after returns the lease time that is d from now.
-func after(now, d time.Duration) time.Duration {
-	if d > forever-now {
-		return forever
-	}
-	return now + d
-}
-
-// lookAfter attends to a request, or cancels it.
-func (m *Machine) lookAfter(tx *machine.Tx, kind byte, id requestID) *standing {
-	e := m.requests.named(id)
+// lookAfter attends to a request, or cancels a claim to it.
+func (m *Machine) lookAfter(tx *machine.Tx, kind byte, c claim) *standing {
+	e := m.requests.named(c.id)
 	if e == nil {
 		return &standing{condition: isGone}
 	}
 	m.settle(tx, e.name)
-	if e = m.requests.named(id); e == nil {
+	if e = m.requests.named(c.id); e == nil {
 		return &standing{condition: isGone}
 	}
+	was := standingOf(e, tx.Lease)
 	if kind == kindCancel {
-		if e.origin != tx.Origin && e.origin != 0 {
-			// The call has been repeated through another node, and is that
-			// node's now.
-			return standingOf(e, tx.Lease)
-		}
-		was := standingOf(e, tx.Lease)
-		m.drop(tx, e)
-		m.advance(tx, e.name)
+		m.disclaim(tx, e, c.attempt)
 		return was
 	}
-	if e.origin != tx.Origin {
-		// Whoever asks is answerable for it now: a call may be repeated
-		// through another node.
-		adopted := *e
-		adopted.origin = tx.Origin
-		m.replace(tx, e, &adopted)
-		m.advance(tx, e.name)
-		e = m.requests.named(id)
-	}
+	e = m.claim(tx, e, c.attempt)
 	if e.state == offered {
 		e = m.hold(tx, e)
 	}
 	return standingOf(e, tx.Lease)
+}
+
+// claim notes that a request is an attempt's, and that its node is answerable
+// for it now: a call may be repeated through another node.
+func (m *Machine) claim(tx *machine.Tx, e *entry, attempt uint64) *entry {
+	isNew := attempt != 0 && len(e.attempts) < attemptsMost && !slices.Contains(e.attempts, attempt)
+	if e.origin == tx.Origin && !isNew {
+		return e
+	}
+	claimed := *e
+	claimed.origin = tx.Origin
+	if isNew {
+		claimed.attempts = append(slices.Clone(e.attempts), attempt)
+	}
+	m.replace(tx, e, &claimed)
+	m.advance(tx, e.name)
+	return m.requests.named(e.id)
+}
+
+// disclaim ends an attempt's claim to a request, and with the last one the
+// request. An attempt that was told that it has the lock has it while others
+// for the same request, which came before or after, give up.
+func (m *Machine) disclaim(tx *machine.Tx, e *entry, attempt uint64) {
+	rest := slices.DeleteFunc(slices.Clone(e.attempts), func(a uint64) bool { return a == attempt })
+	switch {
+	case len(e.attempts) == attemptsMost:
+		// Others may have come of whom there is no note. It ends by itself.
+	case len(rest) == 0:
+		m.drop(tx, e)
+		m.advance(tx, e.name)
+	case len(rest) < len(e.attempts):
+		fewer := *e
+		fewer.attempts = rest
+		m.replace(tx, e, &fewer)
+	}
 }
 
 // prolong renews a lease, or releases it.
@@ -185,6 +203,9 @@ func (m *Machine) prolong(tx *machine.Tx, kind byte, h holding) uint64 {
 		m.drop(tx, e)
 		m.advance(tx, e.name)
 		return isReleased
+	}
+	if h.ttl > day && e.ttl <= day && tx.Pressure >= machine.PressureHigh {
+		return isTooLong
 	}
 	renewed := *e
 	renewed.ttl, renewed.end = h.ttl, after(tx.Lease, h.ttl)

@@ -127,8 +127,8 @@ func (m *model) acquire(a acquisition, origin uint64, now time.Duration) standin
 	return m.standing(e, now)
 }
 
-func (m *model) lookAfter(kind byte, id requestID, origin uint64, now time.Duration) standing {
-	is := func(e *entry) bool { return e.id == id }
+func (m *model) lookAfter(kind byte, c claim, origin uint64, now time.Duration) standing {
+	is := func(e *entry) bool { return e.id == c.id }
 	e := m.find(is)
 	if e == nil {
 		return standing{condition: isGone}
@@ -139,11 +139,17 @@ func (m *model) lookAfter(kind byte, id requestID, origin uint64, now time.Durat
 	}
 	if kind == kindCancel {
 		was := m.standing(e, now)
-		if e.origin == origin || e.origin == 0 {
-			m.remove(e)
-			m.advance(e.name, now)
+		if len(e.attempts) < attemptsMost {
+			e.attempts = slices.DeleteFunc(e.attempts, func(a uint64) bool { return a == c.attempt })
+			if len(e.attempts) == 0 {
+				m.remove(e)
+				m.advance(e.name, now)
+			}
 		}
 		return was
+	}
+	if c.attempt > 0 && !slices.Contains(e.attempts, c.attempt) && len(e.attempts) < attemptsMost {
+		e.attempts = append(e.attempts, c.attempt)
 	}
 	if e.origin != origin {
 		e.origin = origin

@@ -30,18 +30,27 @@ type entry struct {
 	name   string
 	owner  string
 	origin uint64 // of the node that has asked for it last; 0 where that has left
-	slots  uint32 // how many may hold the lock at a time, 0 where it is shared
-	ttl    time.Duration
-	until  time.Duration // lease time until which it waits
-	state  state
-	token  uint64        // of the holder; 0 for the others
-	end    time.Duration // lease time at which the state ends
+
+	// attempts are those that have a claim to it, in the order in which they
+	// made it; none where it cannot be repeated, and whoever knows its id has.
+	attempts []uint64
+
+	slots uint32 // how many may hold the lock at a time, 0 where it is shared
+	ttl   time.Duration
+	until time.Duration // lease time until which it waits
+	state state
+	token uint64        // of the holder; 0 for the others
+	end   time.Duration // lease time at which the state ends
 }
 
 // entrySize is what the size account takes for a request beside its texts.
 const entrySize = 384
 
-func (e *entry) size() int64 { return entrySize + int64(len(e.name)+len(e.owner)) }
+// attemptsMost is how many attempts at a request are noted at a time. A request
+// that has had as many is not cancelled any more.
+const attemptsMost = 16
+
+func (e *entry) size() int64 { return entrySize + int64(len(e.name)+len(e.owner)+8*len(e.attempts)) }
 
 // isGranted reports whether nobody may have the lock whom e excludes.
 func (e *entry) isGranted() bool { return e.state != waiting }
@@ -56,6 +65,7 @@ type requests struct {
 	byName   *btree.BTreeG[*entry] // by name, those that are granted first, then by lease
 	byEnd    *btree.BTreeG[*entry] // by name, then by the end of the state
 	byOrigin *btree.BTreeG[*entry]
+	waiting  map[string]int // by name: how many wait for a lock, where some do
 	size     int64
 }
 
@@ -64,6 +74,7 @@ func newRequests() requests {
 		return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
 	}
 	return requests{
+		waiting: map[string]int{},
 		byLease: tree(func(a, b *entry) bool { return a.lease < b.lease }),
 		byID:    tree(func(a, b *entry) bool { return bytes.Compare(a.id[:], b.id[:]) < 0 }),
 		byName: tree(func(a, b *entry) bool {
@@ -92,6 +103,9 @@ func (r *requests) add(e *entry) {
 	r.byEnd.Set(e)
 	r.byOrigin.Set(e)
 	r.size += e.size()
+	if e.state == waiting {
+		r.waiting[e.name]++
+	}
 }
 
 func (r *requests) remove(e *entry) {
@@ -101,6 +115,12 @@ func (r *requests) remove(e *entry) {
 	r.byEnd.Delete(e)
 	r.byOrigin.Delete(e)
 	r.size -= e.size()
+	if e.state != waiting {
+		return
+	}
+	if r.waiting[e.name]--; r.waiting[e.name] == 0 {
+		delete(r.waiting, e.name)
+	}
 }
 
 // leased returns the request that has a lease, nil where there is none.
@@ -169,4 +189,12 @@ func (r *requests) fits(e *entry) bool {
 		return fits
 	})
 	return fits
+}
+
+// after returns the lease time that is d from now.
+func after(now, d time.Duration) time.Duration {
+	if d > forever-now {
+		return forever
+	}
+	return now + d
 }

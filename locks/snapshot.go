@@ -24,6 +24,8 @@ var ErrCorrupt = errors.New("snapshot of the locks is corrupt")
 //	  uvarint lease
 //	  16 byte request id
 //	  uvarint origin
+//	  uvarint number of attempts that claim it
+//	  for each: uvarint attempt
 //	  uvarint slots
 //	  uvarint time to live in nanoseconds
 //	  uvarint lease time until which it waits, in nanoseconds
@@ -75,6 +77,10 @@ func (e *entry) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, e.lease)
 	b = append(b, e.id[:]...)
 	b = binary.AppendUvarint(b, e.origin)
+	b = binary.AppendUvarint(b, uint64(len(e.attempts)))
+	for _, attempt := range e.attempts {
+		b = binary.AppendUvarint(b, attempt)
+	}
 	b = binary.AppendUvarint(b, uint64(e.slots))
 	b = binary.AppendUvarint(b, uint64(e.ttl))
 	b = binary.AppendUvarint(b, uint64(e.until))
@@ -86,11 +92,14 @@ func (e *entry) append(b []byte) []byte {
 
 func (r *reader) entry() *entry {
 	e := &entry{lease: r.uvarint(), id: r.id(), origin: r.uvarint()}
+	for range r.count(1) {
+		e.attempts = append(e.attempts, r.uvarint())
+	}
 	slots := r.uvarint()
 	e.ttl, e.until = r.nanos(), r.nanos()
 	e.state, e.token, e.end = state(r.byte()), r.uvarint(), r.nanos()
 	e.name, e.owner = r.string(), r.string()
-	if slots > MaxSlots || e.state < waiting || e.state > held || (e.state == held) != (e.token > 0) || e.end == 0 {
+	if slots > MaxSlots || len(e.attempts) > attemptsMost || e.state < waiting || e.state > held || (e.state == held) != (e.token > 0) || e.end == 0 {
 		r.fail()
 	}
 	e.slots = uint32(slots)
@@ -147,7 +156,7 @@ func (m *Machine) load(from *bufio.Reader) error {
 }
 
 // recordMost is more than a request ever takes.
-const recordMost = MaxName + MaxOwner + 256
+const recordMost = MaxName + MaxOwner + 256 + attemptsMost*binary.MaxVarintLen64
 
 func readRecord(from *bufio.Reader) ([]byte, error) {
 	size, err := readUvarint(from)

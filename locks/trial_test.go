@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -128,10 +129,10 @@ func (r *trial) step() string {
 		if n == 14 {
 			kind = kindCancel
 		}
-		id := r.id()
+		c := claim{r.id(), r.random.Uint64N(4)}
 		r.model.hear(origin, r.now)
-		want := r.model.lookAfter(kind, id, origin, r.now)
-		return r.apply(origin, encodeIDs(kind, []requestID{id}), want.append(nil))
+		want := r.model.lookAfter(kind, c, origin, r.now)
+		return r.apply(origin, encodeClaims(kind, []claim{c}), want.append(nil))
 	case n < 19:
 		h := holding{ttl: time.Duration(1+r.random.IntN(2000)) * time.Millisecond}
 		h.lease, h.name = r.lease()
@@ -206,8 +207,17 @@ func (r *trial) compare(what string) {
 	}
 	m.events = nil
 	var size int64
+	waits := map[string]int{}
 	for _, e := range m.list {
 		size += e.size()
+		if e.state == waiting {
+			waits[e.name]++
+		}
+	}
+	for i, got := range []map[string]int{r.machine.requests.waiting, r.twin.requests.waiting} {
+		if !maps.Equal(got, waits) {
+			r.t.Fatalf("after %s: machine %d counts waiters %v, want %v", what, i, got, waits)
+		}
 	}
 	if got, want := r.machine.Size(), size+originSize*int64(len(m.silent)); got != want {
 		r.t.Fatalf("after %s: size %d, want %d", what, got, want)

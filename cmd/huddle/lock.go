@@ -140,12 +140,10 @@ func (c *lockCommand) wait(ctx context.Context, client *lockClient) (*heldLock, 
 	for {
 		left := min(max(time.Until(end), 0), waitMost)
 		wish["wait"] = left.Round(time.Millisecond).String()
-		var lease leaseAnswer
-		asked := time.Now()
-		status, err := client.call(ctx, http.MethodPost, "", wish, &lease, left+callTime)
+		held, status, err := c.ask(ctx, client, wish, left+callTime)
 		switch {
 		case err == nil:
-			return newHeldLock(*client, c, lease, asked)
+			return held, nil
 		case status == http.StatusConflict && time.Now().Before(end):
 			continue // one call waits no longer
 		case status == http.StatusConflict:
@@ -157,6 +155,26 @@ func (c *lockCommand) wait(ctx context.Context, client *lockClient) (*heldLock, 
 			return nil, err
 		}
 	}
+}
+
+// ask asks for the lock once. One that was waited for is renewed before it is
+// relied on: what the answer says is left is certain only from when the call
+// was sent, and may be over by that.
+func (c *lockCommand) ask(ctx context.Context, client *lockClient, wish map[string]string, most time.Duration) (held *heldLock, status int, err error) {
+	var lease leaseAnswer
+	asked := time.Now()
+	if status, err = client.call(ctx, http.MethodPost, "", wish, &lease, most); err != nil {
+		return nil, status, err
+	}
+	held, err = newHeldLock(*client, c, lease, asked)
+	if err != nil || time.Since(asked) < held.ttl/3 {
+		return held, status, err
+	}
+	if status, err = held.renew(ctx, held.ttl); err != nil {
+		_ = held.release() // else it ends by itself
+		return nil, status, err
+	}
+	return held, status, nil
 }
 
 // isPassing reports whether a call that got this answer is worth repeating.
@@ -187,6 +205,23 @@ func newHeldLock(client lockClient, c *lockCommand, lease leaseAnswer, asked tim
 		return nil, fmt.Errorf("reading the lease: %w; is the node of another release?", err)
 	}
 	return &heldLock{client, time.Duration(c.TTL), lease.Lease, lease.Token, asked.Add(left)}, nil
+}
+
+// renew makes the lease last for its whole time again. The status is that of
+// the answer, 0 if there was none.
+func (h *heldLock) renew(ctx context.Context, most time.Duration) (status int, err error) {
+	asked := time.Now()
+	var lease leaseAnswer
+	wish := map[string]string{"lease": h.lease, "ttl": h.ttl.String()}
+	if status, err = h.client.call(ctx, http.MethodPut, "", wish, &lease, most); err != nil {
+		return status, err
+	}
+	left, err := time.ParseDuration(lease.TTL)
+	if err != nil {
+		return status, fmt.Errorf("reading the renewal: %w; is the node of another release?", err)
+	}
+	h.until = asked.Add(left)
+	return status, nil
 }
 
 // run runs the command and renews the lock until it has ended.
@@ -268,18 +303,13 @@ func (h *heldLock) keep(ctx context.Context) error {
 		if left <= 0 {
 			return errors.New("it could not be renewed in time")
 		}
-		asked := time.Now()
-		var lease leaseAnswer
-		status, err := h.client.call(ctx, http.MethodPut, "", map[string]string{"lease": h.lease, "ttl": h.ttl.String()}, &lease, left)
+		status, err := h.renew(ctx, left)
 		if status == http.StatusConflict {
 			return err
 		}
-		renewed, parseErr := time.ParseDuration(lease.TTL)
-		if pause = h.ttl / 3; err != nil || parseErr != nil {
+		if pause = h.ttl / 3; err != nil {
 			pause = min(h.ttl/10, lockPause)
-			continue
 		}
-		h.until = asked.Add(renewed)
 	}
 }
 

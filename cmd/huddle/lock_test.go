@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/huddlecache/huddle"
+	"github.com/huddlecache/huddle/locks"
 )
 
 // openNode starts a cluster of one.
@@ -91,6 +92,37 @@ func TestLockIsHeldByOneCommandAtATime(t *testing.T) {
 	}
 	if got := <-second; got != 0 {
 		t.Errorf("the second ended with %d: it ran beside the first", got)
+	}
+}
+
+// A command that waited for its lock for longer than that lasts runs to its end.
+func TestACommandThatWaitedForLongKeepsItsLock(t *testing.T) {
+	n := openNode(t)
+	holder, err := n.Locks().Acquire(t.Context(), "job", locks.Options{TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type end struct {
+		status int
+		out    string
+		err    error
+	}
+	done := make(chan end, 1)
+	const ttl = 600 * time.Millisecond
+	go func() {
+		status, out, err := lockRun(t, n.HTTPAddr().String(), []string{"--ttl=" + ttl.String(), "--wait=30s"}, "sleep 1; echo done")
+		done <- end{status, out, err}
+	}()
+	waitFor(t, func() bool {
+		info, err := n.Locks().Info(t.Context(), "job")
+		return err == nil && info.Waiters == 1
+	})
+	time.Sleep(2 * ttl)
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.status != 0 || got.out != "done\n" {
+		t.Errorf("ended with %d, printed %q, %v", got.status, got.out, got.err)
 	}
 }
 

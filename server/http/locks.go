@@ -24,13 +24,13 @@ func (s *Server) lockCalls(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "acquire-lock", Method: http.MethodPost, Path: "/v1/locks/{name}", Tags: tags, MaxBodyBytes: maxBody,
 		Summary:     "Acquires a lock",
-		Description: "Whoever waits is served in the order in which they came, on whichever node. The lease ends by itself unless it is renewed; the token is to be shown to what the lock protects, which must refuse a lower one than it has seen.",
+		Description: "Whoever waits is served in the order in which they came, on whichever node. The lease ends by itself unless it is renewed; the token is to be shown to what the lock protects, which must refuse a lower one than it has seen. A client that waited renews the lease before it relies on it. At most 10,000 wait for one lock.",
 		Errors:      append([]int{http.StatusConflict, http.StatusInsufficientStorage}, unavailable...),
 	}, s.acquireLock)
 	huma.Register(api, huma.Operation{
 		OperationID: "renew-lock", Method: http.MethodPut, Path: "/v1/locks/{name}", Tags: tags, MaxBodyBytes: maxBody,
 		Summary: "Renews a lease: it ends the given time from now",
-		Errors:  append([]int{http.StatusConflict}, unavailable...),
+		Errors:  append([]int{http.StatusConflict, http.StatusInsufficientStorage}, unavailable...),
 	}, s.renewLock)
 	huma.Register(api, huma.Operation{
 		OperationID: "release-lock", Method: http.MethodDelete, Path: "/v1/locks/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
@@ -101,12 +101,14 @@ func (in *acquireCall) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// A leaseAnswer is a lease that is held. The time to live is what the client
-// may count on, from when it sent the call.
+// A leaseAnswer is a lease that is held. The time to live is what was left when
+// the answer was sent. How long that was on its way the client cannot know; so
+// it is certain of that time from when it sent the call only, which may be over
+// after a wait. A renewal, which never waits, makes it certain.
 type leaseAnswer struct {
 	Lease string `json:"lease" doc:"to renew and to release it with"`
 	Token uint64 `json:"token" doc:"fencing number: higher than that of all holders before"`
-	TTL   string `json:"ttl" doc:"what the holder may count on, from when it sent the call" example:"9.99s"`
+	TTL   string `json:"ttl" doc:"what was left when the answer was sent; certain, however long that took, counted from when the call was sent. Where the call waited, renew the lease before relying on it, and count from that call" example:"9.99s"`
 }
 
 func (s *Server) acquireLock(ctx context.Context, in *acquireCall) (*body[leaseAnswer], error) {
