@@ -199,6 +199,9 @@ func (c *call) refuse() {
 	c.reply.fail(errFull)
 }
 
+// isFull reports whether the state is so full that nothing is to be added.
+func (c *call) isFull() bool { return c.tx.Pressure >= machine.PressureFull }
+
 func (c *call) isLong(x expiry) bool {
 	return !x.isSet() || x.deadline > c.at.Lease && x.deadline-c.at.Lease > day
 }

@@ -8,8 +8,6 @@ var (
 	MatchGlob     = matchGlob
 	DecodeCommand = decodeCommand
 	ParseInt      = parseInt
-	UnlockScript  = unlockScript
-	UnlockDigest  = unlockDigest
 )
 
 // PutZeros stores n zeros under key, with room for more behind them. They take

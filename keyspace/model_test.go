@@ -21,6 +21,8 @@ import (
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, world: newWorld(t), twin: newTwin(), times: timesOf}
+		m.apply("SCRIPT", "LOAD", unlockScript)
+		m.scripts = m.space.Size()
 		t.Repeat(map[string]func(*rapid.T){
 			"":        m.check,
 			"command": m.command,
@@ -43,11 +45,12 @@ func TestModel(t *testing.T) {
 
 type model struct {
 	*world
-	t      *rapid.T
-	twin   *twin
-	times  *rapid.Generator[int]
-	cost   int64            // of a key in Size
-	frozen []frozenSnapshot // what was taken
+	t       *rapid.T
+	twin    *twin
+	times   *rapid.Generator[int]
+	cost    int64            // of a key in Size
+	scripts int64            // in Size
+	frozen  []frozenSnapshot // what was taken
 }
 
 type frozenSnapshot struct {
@@ -68,7 +71,7 @@ func (m *model) draw(t *rapid.T) []string {
 		"GET", "MGET", "STRLEN", "EXISTS", "TOUCH", "TYPE", "DBSIZE", "TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME",
 		"SET", "SET", "SET", "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "GETEX", "GETEX", "MSET", "MSETNX", "APPEND",
 		"INCR", "DECR", "INCRBY", "DECRBY", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT", "EXPIRE", "PERSIST",
-		"EVALSHA", "FLUSHDB", "FLUSHALL",
+		"EVAL", "FLUSHDB", "FLUSHALL",
 	}).Draw(t, "name")
 	switch name {
 	case "DBSIZE", "FLUSHDB", "FLUSHALL":
@@ -98,8 +101,8 @@ func (m *model) draw(t *rapid.T) []string {
 		word := strings.Replace(strings.Replace(name, "PEXPIRE", "PX", 1), "EXPIRE", "EX", 1)
 		conditions := rapid.SampledFrom([]string{"", "NX", "XX", "GT", "LT", "XX GT", "LT XX"}).Draw(t, "conditions")
 		return append([]string{name, key, m.amount(t, word, -5)}, strings.Fields(conditions)...)
-	case "EVALSHA":
-		return []string{name, unlockDigest, "1", key, val}
+	case "EVAL":
+		return []string{"EVAL", unlockScript, "1", key, val}
 	}
 	return []string{name, key}
 }
@@ -256,7 +259,7 @@ func (m *model) check(t *rapid.T) {
 		probe.apply("SET", "k", "v")
 		m.cost = probe.space.Size() - 2
 	}
-	if got, want := m.space.Size(), m.twin.size(m.cost); got != want {
+	if got, want := m.space.Size(), m.twin.size(m.cost)+m.scripts; got != want {
 		t.Fatalf("size %d, want %d", got, want)
 	}
 	if want := m.twin.deadlines(); !maps.Equal(m.shell.index, want) {

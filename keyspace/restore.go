@@ -3,12 +3,16 @@ package keyspace
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha1"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"time"
+
+	"github.com/huddlecache/huddle/keyspace/internal/lua"
 )
 
 // ErrCorrupt is what Restore returns of bytes that no snapshot wrote.
@@ -21,6 +25,7 @@ var ErrCorrupt = errors.New("snapshot is corrupt")
 // of deadlines: its index comes back with its own snapshot.
 func (s *Space) Restore(r io.Reader) error {
 	fresh := New()
+	fresh.compiled = s.compiled
 	l := &loader{r: bufio.NewReaderSize(r, 64<<10)}
 	l.space(fresh)
 	if l.err != nil {
@@ -65,6 +70,10 @@ func (l *loader) space(s *Space) {
 		if n == endOfSnapshot {
 			break
 		}
+		if n == scriptsOfSnapshot {
+			l.scripts(s)
+			break
+		}
 		if n < least || n >= Databases || !s.seeded {
 			l.corrupt("database out of place")
 			return
@@ -74,6 +83,28 @@ func (l *loader) space(s *Space) {
 	}
 	if _, err := l.r.ReadByte(); l.err == nil && err != io.EOF {
 		l.corrupt("bytes behind the end")
+	}
+}
+
+// scripts reads the scripts, and the end behind them.
+func (l *loader) scripts(s *Space) {
+	last := ""
+	l.elements(func() {
+		source, used := l.string(), l.uvarint()
+		sum := sha1.Sum([]byte(source))
+		digest := hex.EncodeToString(sum[:])
+		if digest <= last || !s.seeded {
+			l.corrupt("script out of place")
+		}
+		last = digest
+		s.scripts.put(stored{digest, source, used})
+		if s.scripts.tree.Len() > maxScripts || s.scripts.bytes > maxScriptsBytes || len(source) > lua.MaxSource {
+			l.corrupt("more scripts than are kept")
+		}
+	})
+	s.size += s.scripts.size()
+	if l.byte() != endOfSnapshot {
+		l.corrupt("no end behind the scripts")
 	}
 }
 

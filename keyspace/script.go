@@ -1,19 +1,46 @@
 package keyspace
 
-// scriptCommands are the commands of scripts.
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/huddlecache/huddle/keyspace/internal/lua"
+)
+
+// scriptCommands are the commands of scripts. EVAL_RO goes through the log,
+// though it only reads, because its script is kept for EVALSHA_RO. What goes
+// through the log is said to free: where the state is full a script can do only
+// what frees, see scriptHost.
 func scriptCommands() []Command {
+	flags := []string{"noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"}
+	readonly := append([]string{"readonly"}, flags...)
+	const (
+		group    = "scripting"
+		runs     = "Execute a Lua script server side"
+		runsRead = "Execute a read-only Lua script server side"
+	)
 	return []Command{
 		{
-			Name: "eval", Arity: -3, Writes: true,
-			Flags: []string{"noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"}, Group: "scripting", Since: "2.6.0",
-			Summary: "Execute a Lua script server side",
-			run:     eval, frees: always, keys: scriptKeys,
+			Name: "eval", Arity: -3, Writes: true, Flags: flags, Group: group, Since: "2.6.0", Summary: runs,
+			run: eval(false), frees: always, keys: scriptKeys,
 		},
 		{
-			Name: "evalsha", Arity: -3, Writes: true,
-			Flags: []string{"noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"}, Group: "scripting", Since: "2.6.0",
-			Summary: "Execute a Lua script server side",
-			run:     evalsha, frees: always, keys: scriptKeys,
+			Name: "evalsha", Arity: -3, Writes: true, Flags: flags, Group: group, Since: "2.6.0", Summary: runs,
+			run: evalsha(false), frees: always, keys: scriptKeys,
+		},
+		{
+			Name: "eval_ro", Arity: -3, Writes: true, Flags: readonly, Group: group, Since: "7.0.0", Summary: runsRead,
+			run: eval(true), frees: always, keys: scriptKeys,
+		},
+		{
+			Name: "evalsha_ro", Arity: -3, Flags: readonly, Group: group, Since: "7.0.0", Summary: runsRead,
+			run: evalsha(true), keys: scriptKeys,
+		},
+		{
+			Name: "script", Arity: -2, Writes: true, Flags: []string{}, Group: group, Since: "2.6.0",
+			Summary: "A container for Lua scripts management commands",
+			run:     script, frees: scriptFrees,
 		},
 	}
 }
@@ -30,43 +57,53 @@ func scriptKeys(args [][]byte) (keys []int) {
 	return keys
 }
 
-const (
-	// unlockScript is the script with which phpredis' session handler gives
-	// its lock back, byte for byte: clients name it by its digest.
-	unlockScript = `if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end`
-	unlockDigest = "b70c2384248f88e6b75b9f89241a180f856ad852"
+const errNoScript = "NOSCRIPT No matching script. Please use EVAL."
 
-	errNoScript = "NOSCRIPT No matching script. Please use EVAL."
-)
-
-// eval runs the one script that is known.
-func eval(c *call) {
-	keys, args, ok := c.scriptArgs()
-	if !ok {
-		return
+// eval returns the function of EVAL or EVAL_RO. A script that compiles is kept
+// for EVALSHA, also if it fails then.
+func eval(isReadOnly bool) func(*call) {
+	return func(c *call) {
+		keys, args, ok := c.scriptArgs()
+		if !ok {
+			return
+		}
+		s, ok := c.compile(c.args[1])
+		if !ok {
+			return
+		}
+		source := c.args[1]
+		if c.runScript(s, hasShebang(string(source)), isReadOnly, keys, args) {
+			c.keepScript(s.SHA, source)
+		}
 	}
-	if string(c.args[1]) != unlockScript {
-		c.reply.fail("ERR unsupported script: this release runs only phpredis' session unlock script")
-		return
-	}
-	c.unlock(keys, args)
 }
 
-func evalsha(c *call) {
-	if len(c.args[1]) != len(unlockDigest) {
-		c.reply.fail(errNoScript)
-		return
+// evalsha returns the function of EVALSHA or EVALSHA_RO.
+func evalsha(isReadOnly bool) func(*call) {
+	return func(c *call) {
+		if len(c.args[1]) != digestLen {
+			c.reply.fail(errNoScript)
+			return
+		}
+		keys, args, ok := c.scriptArgs()
+		if !ok {
+			return
+		}
+		known, found := c.space.scripts.find(string(bytes.ToLower(c.args[1])))
+		if !found {
+			c.reply.fail(errNoScript)
+			return
+		}
+		s, ok := c.compile([]byte(known.source))
+		if ok && c.runScript(s, hasShebang(known.source), isReadOnly, keys, args) && !isReadOnly {
+			c.useScript(known)
+		}
 	}
-	keys, args, ok := c.scriptArgs()
-	if !ok {
-		return
-	}
-	if !isWord(c.args[1], unlockDigest) {
-		c.reply.fail(errNoScript)
-		return
-	}
-	c.unlock(keys, args)
 }
+
+// hasShebang reports whether a script says what it needs. Redis takes it at
+// its word.
+func hasShebang(source string) bool { return strings.HasPrefix(source, "#!") }
 
 // scriptArgs parts the arguments of EVAL into KEYS and ARGV.
 func (c *call) scriptArgs() (keys, args [][]byte, ok bool) {
@@ -85,23 +122,27 @@ func (c *call) scriptArgs() (keys, args [][]byte, ok bool) {
 	return nil, nil, false
 }
 
-// unlock is unlockScript: it deletes the first key if that holds the first
-// argument.
-func (c *call) unlock(keys, args [][]byte) {
-	if len(keys) == 0 {
-		c.reply.fail("ERR Lua redis lib command arguments must be strings or integers script: " +
-			unlockDigest + ", on @user_script:1.")
-		return
+// compile returns the script of a source, or answers what is wrong with it.
+func (c *call) compile(source []byte) (s *lua.Script, ok bool) {
+	s, err := c.space.compiled.script(source)
+	if err != nil {
+		text := "ERR " + err.Error()
+		if e, is := errors.AsType[*lua.Error](err); is {
+			text = e.Text
+		}
+		c.reply.fail(text)
+		return nil, false
 	}
-	e := c.own(keys[0])
-	if e != nil && e.value.kind() != kindString {
-		c.reply.fail(errWrongType + " script: " + unlockDigest + ", on @user_script:1.")
-		return
+	return s, true
+}
+
+// runScript runs a script and answers with its reply. It is false for one that
+// did not begin, was stopped or was refused, and left no trace then.
+func (c *call) runScript(s *lua.Script, hasShebang, isReadOnly bool, keys, args [][]byte) (ok bool) {
+	if isReadOnly && hasShebang && !s.NoWrites {
+		c.reply.fail("ERR Can not execute a script with write flag using *_ro command.")
+		return false
 	}
-	if e == nil || len(args) == 0 || string(textOf(e)) != string(args[0]) {
-		c.reply.integer(0)
-		return
-	}
-	c.remove(e)
-	c.reply.integer(1)
+	h := &scriptHost{call: c, index: c.index, isReadOnly: isReadOnly || s.NoWrites}
+	return h.run(s, lua.Input{Keys: keys, Args: args, Proto: c.reply.proto})
 }

@@ -19,6 +19,8 @@ type snapshot struct {
 	seed   [16]byte
 	seeded bool
 	dbs    [Databases]database
+
+	scripts scripts
 }
 
 // Snapshot returns the state as it is now, in O(1). What it writes is a
@@ -51,6 +53,12 @@ type snapshot struct {
 //	        uvarint length          (of kind 2, hash, only)
 //	        bytes   value
 //	        8 byte  score, an IEEE 754 double, big endian   (of kind 5, sorted set, only)
+//	byte    254, and the scripts that EVALSHA knows, if there are any:
+//	  uvarint number of scripts
+//	  for each, in the order of the SHA-1 of its source:
+//	    uvarint length
+//	    bytes   source
+//	    uvarint number of the last change that used it
 //	byte    255, the end
 //
 // Kind 3 is a set and kind 4 a list. Every uvarint is as short as it can be.
@@ -60,12 +68,17 @@ func (s *Space) Snapshot() io.WriterTo {
 		snap.dbs[i] = *db
 		snap.dbs[i].tree = db.tree.Copy()
 	}
+	snap.scripts = s.scripts
+	snap.scripts.tree = s.scripts.tree.Copy()
 	s.generation++ // all entries that there are belong to the snapshot too
 	return snap
 }
 
-// endOfSnapshot stands where the number of a database would.
-const endOfSnapshot = 0xff
+// What stands where the number of a database would.
+const (
+	scriptsOfSnapshot = 0xfe
+	endOfSnapshot     = 0xff
+)
 
 // WriteTo writes the snapshot. It may be called more than once.
 func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
@@ -91,6 +104,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 			return w.err == nil
 		})
 	}
+	w.scripts(&s.scripts)
 	w.byte(endOfSnapshot)
 	if w.err == nil {
 		w.err = w.w.Flush()
@@ -150,6 +164,19 @@ func (w *saver) entry(e *entry) {
 		w.uvarint(uint64(e.wall))
 	}
 	e.value.save(w)
+}
+
+func (w *saver) scripts(s *scripts) {
+	if s.tree.Len() == 0 {
+		return
+	}
+	w.byte(scriptsOfSnapshot)
+	w.uvarint(uint64(s.tree.Len()))
+	s.tree.Scan(func(one stored) bool {
+		w.string(one.source)
+		w.uvarint(one.used)
+		return w.err == nil
+	})
 }
 
 type countingWriter struct {

@@ -123,7 +123,9 @@ func TestRestoreRefusesWhatNoSnapshotWrote(t *testing.T) {
 	whole := func(kind byte, content ...byte) []byte {
 		return slices.Concat(header, []byte{0, 0, 0, 1, kind, 1, 'k', 7}, content, []byte{0xff})
 	}
+	script := func(content ...byte) []byte { return slices.Concat(header, []byte{0xfe}, content, []byte{0xff}) }
 	good := [][]byte{
+		script(1, 1, 'x', 7),
 		database([]byte{0, 0, 0, 1}, 'a'),
 		database([]byte{0, 3, 9, 0}),
 		whole(2, 1, 1, 'f', 1, 'v'),
@@ -140,6 +142,10 @@ func TestRestoreRefusesWhatNoSnapshotWrote(t *testing.T) {
 		database([]byte{0, 0, 0, 2}, 'a', 'a'),
 		database([]byte{0, 0, 0, 2}, order[1][0], order[0][0]),
 		database([]byte{0, 0, 0, 0}),
+		script(0),
+		script(1, 1, 'x', 7, 0),
+		script(2, 1, 'x', 7, 1, 'x', 7),
+		slices.Concat(header, []byte{0xfe, 1, 1, 'x', 7}),
 		database([]byte{16, 0, 0, 1}, 'a'),
 		database([]byte{0, 0, 0, 0x81, 0}, 'a'), // a number longer than it need be
 		database([]byte{0, 0, 0, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2}, 'a'),

@@ -34,7 +34,10 @@ type Space struct {
 	seed   [16]byte // of the cluster; orders the keys
 	seeded bool     // seed was taken from the first command
 	dbs    [Databases]*database
-	size   int64 // of all entries, see entry.size
+	size   int64 // of all entries, see entry.size, and scripts
+
+	scripts  scripts
+	compiled *compiler
 
 	generation uint64 // grows with each snapshot, see entry
 }
@@ -44,7 +47,7 @@ var _ machine.Machine = (*Space)(nil)
 // New returns an empty Space. It takes its seed from the first command that
 // is applied to it, or from the snapshot that it restores.
 func New() *Space {
-	s := &Space{}
+	s := &Space{scripts: newScripts(), compiled: newCompiler()}
 	for i := range s.dbs {
 		s.dbs[i] = &database{tree: newTree()}
 	}
@@ -96,7 +99,8 @@ func (s *Space) Expire(tx *machine.Tx, key []byte) {
 }
 
 // Size returns the bytes that the state takes: for each key its own length,
-// its value's and a constant that covers what Go needs around them.
+// its value's and a constant that covers what Go needs around them, and
+// likewise for each script that EVALSHA knows.
 func (s *Space) Size() int64 { return s.size }
 
 // hash places a key in the order of its database: 52 bits, so that a position

@@ -137,6 +137,12 @@ func (c *twinCall) do() string {
 		key = c.args[1]
 	}
 	switch name := c.args[0]; name {
+	case "EVAL": // unlockScript
+		if key = c.args[3]; c.has(key) && c.keys[key].val == c.args[4] {
+			delete(c.keys, key)
+			return integer(1)
+		}
+		return integer(0)
 	case "GET":
 		return c.bulk(c.keys[key].val, c.has(key))
 	case "MGET":
@@ -259,12 +265,6 @@ func (c *twinCall) change(name, key string) string {
 		}
 		c.put(key, twinKey{val: old.val})
 		return integer(1)
-	case "EVALSHA":
-		if key = c.args[3]; c.sweep(key) && c.keys[key].val == c.args[4] {
-			delete(c.keys, key)
-			return integer(1)
-		}
-		return integer(0)
 	}
 	return c.expire(name, key)
 }

@@ -3,7 +3,6 @@ package redis
 import (
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/huddlecache/huddle/keyspace"
@@ -12,14 +11,18 @@ import (
 
 // A command is answered here, without the log.
 type command struct {
-	name   string // in lower case; that of a subcommand is like client|list
-	arity  int    // as in keyspace.Command
-	anyone bool   // answered also before the password was said
-	writes bool   // of a feature: changes the replicated state
-	idem   bool   // may come behind IDEM id
-	waits  bool   // may take long: what was answered before is sent first
-	run    func(c *conn, args [][]byte)
-	subs   map[string]*command // nil where the second argument names none
+	name    string // in lower case; that of a subcommand is like client|list
+	arity   int    // as in keyspace.Command
+	group   string // as COMMAND DOCS says; connection, or the feature's name
+	anyone  bool   // answered also before the password was said
+	writes  bool   // of a feature: changes the replicated state
+	idem    bool   // may come behind IDEM id
+	waits   bool   // may take long: what was answered before is sent first
+	atOnce  bool   // inside MULTI it is executed, not queued
+	noMulti bool   // inside MULTI it is refused
+	isKeyed bool   // its arguments are keys
+	run     func(c *conn, args [][]byte)
+	subs    map[string]*command // nil where the second argument names none
 }
 
 func (c *command) accepts(args int) bool {
@@ -29,7 +32,8 @@ func (c *command) accepts(args int) bool {
 // ownCommands returns the table of the commands that are answered here.
 func ownCommands() map[string]*command {
 	return table(slices.Concat(
-		connCommands(), sessionCommands(), counterCommands(), limitCommands(), lockCommands(),
+		connCommands(), transactionCommands(),
+		sessionCommands(), counterCommands(), limitCommands(), lockCommands(),
 	)...)
 }
 
@@ -41,7 +45,7 @@ func connCommands() []command {
 			command{name: "acl|whoami", arity: 2, run: func(c *conn, _ [][]byte) { c.bulk(user) }},
 		)},
 		{name: "asking", arity: 1, run: noCluster},
-		{name: "auth", arity: -2, anyone: true, run: (*conn).auth},
+		{name: "auth", arity: -2, anyone: true, noMulti: true, run: (*conn).auth},
 		{name: "client", arity: -2, subs: clientCommands()},
 		{name: "cluster", arity: -2, run: noCluster},
 		{name: "command", arity: -1, run: (*conn).commandAll, subs: table(
@@ -70,14 +74,14 @@ func connCommands() []command {
 			command{name: "config|set", arity: -4, run: (*conn).configSet},
 		)},
 		{name: "echo", arity: 2, run: func(c *conn, args [][]byte) { c.out = resp.AppendBulk(c.out, args[1]) }},
-		{name: "hello", arity: -1, anyone: true, run: (*conn).hello},
-		{name: "idem", arity: -3, run: (*conn).idemOwn},
+		{name: "hello", arity: -1, anyone: true, noMulti: true, run: (*conn).hello},
+		{name: "idem", arity: -3, noMulti: true, run: (*conn).idemOwn},
 		{name: "info", arity: -1, run: (*conn).info},
 		{name: "ping", arity: -1, run: (*conn).ping},
-		{name: "quit", arity: -1, anyone: true, run: (*conn).quit},
+		{name: "quit", arity: -1, anyone: true, atOnce: true, run: (*conn).quit},
 		{name: "readonly", arity: 1, run: noCluster},
 		{name: "readwrite", arity: 1, run: noCluster},
-		{name: "reset", arity: 1, anyone: true, run: (*conn).reset},
+		{name: "reset", arity: 1, anyone: true, atOnce: true, run: (*conn).reset},
 		{name: "role", arity: 1, run: (*conn).role},
 		{name: "select", arity: 2, run: (*conn).choose},
 		{name: "sentinel", arity: -2, subs: table(
@@ -99,6 +103,21 @@ func table(commands ...command) map[string]*command {
 		t[sub] = cmd
 	}
 	return t
+}
+
+// own returns the command of this package that args are, which may be a
+// subcommand; nil if there is none of that name. The complaint is about a
+// subcommand that there is not.
+func (s *Server) own(args [][]byte) (cmd *command, complaint string) {
+	cmd, found := find(s.commands, args[0])
+	if !found || cmd.subs == nil || len(args) == 1 {
+		return cmd, ""
+	}
+	sub, found := find(cmd.subs, args[1])
+	if !found {
+		return nil, unknownSubcommand(cmd.name, args[1])
+	}
+	return sub, ""
 }
 
 // find looks a command up, its name in any case.
@@ -184,11 +203,20 @@ func keyspaceEntry(k *keyspace.Command) entry {
 
 func ownEntry(cmd *command) entry {
 	e := entry{name: cmd.name, arity: cmd.arity, flags: []string{"noscript", "loading", "stale"}, group: "connection"}
+	if cmd.group != "" {
+		e.group = cmd.group
+	}
 	if cmd.anyone {
 		e.flags = append(e.flags, "no_auth")
 	}
+	if cmd.noMulti {
+		e.flags = append(e.flags, "no_multi")
+	}
+	if cmd.isKeyed {
+		e.first, e.last, e.step = 1, -1, 1
+	}
 	if name, _, isFeature := strings.Cut(cmd.name, "."); isFeature {
-		e.flags, e.group = []string{"noscript"}, name
+		e.flags, e.group = []string{"noscript", "no_multi"}, name
 		if cmd.writes {
 			e.flags = append(e.flags, "write")
 		}
@@ -286,32 +314,31 @@ func (c *conn) commandList(args [][]byte) {
 func (c *conn) commandGetKeys(args [][]byte) {
 	args = args[2:]
 	e, found := c.server.lookupEntry(args[0])
+	keyed, _ := keyspace.Lookup(args[0])
 	switch {
 	case !found:
 		c.fail("ERR Invalid command specified")
 		return
+	case e.step == 0 && !slices.Contains(e.flags, "movablekeys") && !hasKeys(keyed, args):
+		c.fail("ERR The command has no key arguments")
+		return
 	case len(args) != e.arity && (e.arity > 0 || len(args) < -e.arity):
 		c.fail("ERR Invalid number of arguments specified for command")
 		return
+	case keyed == nil: // WATCH
+		keyed = &keyspace.Command{FirstKey: e.first, LastKey: e.last, Step: e.step}
 	}
-	first, last, step := e.first, e.last, e.step
-	if strings.HasPrefix(e.name, "eval") {
-		n, err := strconv.Atoi(string(args[2]))
-		if err != nil || n < 0 || n > len(args)-3 {
-			c.fail("ERR Invalid arguments specified for command")
-			return
-		}
-		first, last, step = 3, 2+n, 1
-	}
-	if last < 0 {
-		last += len(args)
-	}
-	if step == 0 || last < first {
-		c.fail("ERR The command has no key arguments")
+	keys := keyed.Keys(args)
+	if len(keys) == 0 && !slices.Contains(e.flags, "no_mandatory_keys") {
+		c.fail("ERR Invalid arguments specified for command")
 		return
 	}
-	c.out = resp.AppendArray(c.out, (last-first)/step+1)
-	for i := first; i <= last; i += step {
+	c.out = resp.AppendArray(c.out, len(keys))
+	for _, i := range keys {
 		c.out = resp.AppendBulk(c.out, args[i])
 	}
+}
+
+func hasKeys(keyed *keyspace.Command, args [][]byte) bool {
+	return keyed != nil && keyed.Accepts(len(args)) && len(keyed.Keys(args)) > 0
 }

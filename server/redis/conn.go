@@ -52,7 +52,10 @@ type conn struct {
 	seen    seen // how far the state is that this client knows of
 	batch   int  // commands that may be answered with one write, now
 	guard   guard
-	idem    string // the id that IDEM gave the feature's command that runs
+	idem    string // the id that IDEM gave the command that runs
+
+	transaction transaction // since WATCH or MULTI
+	isHushed    bool        // the reply of the command that runs is dropped
 }
 
 // A face is what CLIENT LIST shows of a connection. It is replaced, never
@@ -137,7 +140,7 @@ func (c *conn) answerBatch() {
 
 // answer answers a command, or adds it to the run.
 func (c *conn) answer(args [][]byte) {
-	if cmd, rest, id, isKeyed := c.keyed(args); isKeyed && c.isKnown {
+	if cmd, rest, id, isKeyed := c.keyed(args); isKeyed && c.isKnown && !c.transaction.isOpen {
 		c.last.Store(&cmd.Name)
 		c.add(cmd, rest, id)
 		return
@@ -146,17 +149,21 @@ func (c *conn) answer(args [][]byte) {
 	if cmd, found := find(c.server.commands, args[0]); found && cmd.waits {
 		c.flush()
 	}
-	before, skip := len(c.out), c.skip
-	c.skip = false
+	before := len(c.out)
+	c.isHushed, c.skip = c.skip, false
 	c.dispatch(args)
-	if skip || c.silent {
+	if c.isHushed || c.silent {
 		c.out = c.out[:before]
 	}
 }
 
-// dispatch answers a command that does not go to the log. Like Redis it tells
-// strangers which commands there are, but no more.
+// dispatch answers a command that does not go to the log by itself. Like Redis
+// it tells strangers which commands there are, but no more.
 func (c *conn) dispatch(args [][]byte) {
+	if c.transaction.isOpen {
+		c.enqueue(args)
+		return
+	}
 	if cmd, found := keyspace.Lookup(args[0]); found {
 		if !cmd.Accepts(len(args)) {
 			c.fail(wrongArity(cmd.Name))
@@ -165,20 +172,14 @@ func (c *conn) dispatch(args [][]byte) {
 		c.fail(errNoAuth)
 		return
 	}
-	cmd, found := find(c.server.commands, args[0])
-	if !found {
+	switch cmd, complaint := c.server.own(args); {
+	case complaint != "":
+		c.fail(complaint)
+	case cmd == nil:
 		c.refuseUnknown(args)
-		return
+	default:
+		c.call(cmd, args)
 	}
-	if cmd.subs != nil && len(args) > 1 {
-		sub, found := find(cmd.subs, args[1])
-		if !found {
-			c.fail(unknownSubcommand(cmd.name, args[1]))
-			return
-		}
-		cmd = sub
-	}
-	c.call(cmd, args)
 }
 
 // call runs a command of this package's table.
@@ -186,7 +187,7 @@ func (c *conn) call(cmd *command, args [][]byte) {
 	c.last.Store(&cmd.name)
 	switch {
 	case !cmd.accepts(len(args)):
-		c.fail(wrongArity(cmd.name))
+		c.reject(args[0], wrongArity(cmd.name))
 	case !c.isKnown && !cmd.anyone:
 		c.fail(errNoAuth)
 	default:
@@ -211,6 +212,7 @@ func (c *conn) refuse(err error) {
 	c.execute()
 	if big, isBig := errors.AsType[*resp.TooBigError](err); isBig {
 		c.server.Counters.TooBig.Add(1)
+		c.spoil()
 		if !c.silent && !c.skip {
 			c.fail(tooBig(big))
 		}

@@ -15,7 +15,9 @@ import (
 const aheadMost = 256 << 10
 
 // lockCommands are the commands of the locks. A time to live that is told is
-// what its client may count on, from when it sent the command.
+// what was left when the answer was sent. A client may count on that from when
+// it sent the command. After a wait it renews first, for the time may be over,
+// and counts the time that it renews for from when it sent that.
 func lockCommands() []command {
 	return []command{
 		{name: "lock.acquire", waits: true, arity: -4, writes: true, idem: true, run: (*conn).lockAcquire},

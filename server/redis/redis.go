@@ -96,6 +96,8 @@ type Server struct {
 	commands map[string]*command // what is answered here, by name in lower case
 	since    time.Time
 	lastID   atomic.Int64
+	resets   atomic.Uint64 // how often the whole keyspace was replaced: no watch outlives that
+	unwatch  func()        // ends the subscription that counts them
 
 	ctx       context.Context // ends with the patience of Close
 	cancel    context.CancelFunc
@@ -123,6 +125,11 @@ func Open(config Config) (*Server, error) {
 		conns:    map[int64]*conn{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.unwatch = config.Log.Subscribe(func(e machine.Event) {
+		if e.Reset {
+			s.resets.Add(1)
+		}
+	})
 	for _, l := range config.Listeners {
 		s.wg.Go(func() { s.accept(l) })
 	}
@@ -165,6 +172,7 @@ func (s *Server) close() error {
 	s.wg.Wait()
 	cut.Stop()
 	s.cancel()
+	s.unwatch()
 	return errors.Join(errs...)
 }
 

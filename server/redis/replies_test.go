@@ -65,7 +65,7 @@ func TestReplies(t *testing.T) {
 		{"EXPIRE k abc", "-ERR value is not an integer or out of range\r\n", ""},
 		{"EVALSHA abc 0", "-NOSCRIPT No matching script. Please use EVAL.\r\n", ""},
 		{"NOSUCH a b", "-ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' \r\n", ""},
-		{"EXEC", "-ERR unknown command 'EXEC', with args beginning with: \r\n", ""},
+		{"EXEC", "-ERR EXEC without MULTI\r\n", ""},
 		{"PING", "+PONG\r\n", ""},
 		{"PING 'a b'", "$3\r\na b\r\n", ""},
 		{"PING a b", "-ERR wrong number of arguments for 'ping' command\r\n", ""},

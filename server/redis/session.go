@@ -152,6 +152,7 @@ func (c *conn) reset([][]byte) {
 	c.know(c.server.config.Password == "")
 	c.db, c.proto = 0, resp.Proto2
 	c.silent, c.skip, c.isLocal = false, false, false
+	c.transaction = transaction{}
 	c.show(func(f *face) { f.name, f.db, f.proto = "", c.db, c.proto })
 	c.out = append(c.out, "+RESET\r\n"...)
 }

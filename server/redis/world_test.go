@@ -30,6 +30,7 @@ type memory struct {
 	replies []machine.Reply       // if set, what Do answers
 	err     error                 // of Do and Query
 	delay   time.Duration         // before Do and Query answer; they keep to their context
+	heard   func(machine.Event)   // of who has subscribed
 }
 
 func newMemory() *memory {
@@ -91,8 +92,12 @@ func (m *memory) wait(ctx context.Context) error {
 	}
 }
 
+func (m *memory) Subscribe(fn func(machine.Event)) (cancel func()) {
+	m.set(func() { m.heard = fn })
+	return func() { m.set(func() { m.heard = nil }) }
+}
+
 func (m *memory) Now() (time.Duration, bool)                    { return m.at.Lease, true }
-func (m *memory) Subscribe(func(machine.Event)) (cancel func()) { return func() {} }
 func (m *memory) Number() uint64                                { m.numbers++; return m.numbers }
 func (m *memory) Deadline([]byte, time.Duration, time.Duration) {}
 func (m *memory) Emit(machine.Event)                            {}

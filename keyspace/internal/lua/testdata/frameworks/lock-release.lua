@@ -1,0 +1,8 @@
+-- KEYS lock
+-- ARGV owner
+-- SETUP SET lock owner
+if redis.call("get", KEYS[1]) == ARGV[1] then
+    return redis.call("del", KEYS[1])
+else
+    return 0
+end
