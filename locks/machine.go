@@ -170,7 +170,9 @@ func (m *Machine) claim(tx *machine.Tx, e *entry, attempt uint64) *entry {
 		claimed.attempts = append(slices.Clone(e.attempts), attempt)
 	}
 	m.replace(tx, e, &claimed)
-	m.advance(tx, e.name)
+	if e.origin != claimed.origin {
+		m.advance(tx, e.name)
+	}
 	return m.requests.named(e.id)
 }
 
@@ -262,8 +264,10 @@ func (m *Machine) settle(tx *machine.Tx, name string) {
 		if e == nil || !e.isOver(tx.Lease) {
 			return
 		}
+		fellSilent := false
 		if e.state == offered && e.origin != tx.Origin { // else it is heard just now
-			m.silent.Set(e.origin)
+			_, wasSilent := m.silent.Set(e.origin)
+			fellSilent = !wasSilent
 		}
 		if e.state == offered && e.until > tx.Lease {
 			back := *e
@@ -273,6 +277,16 @@ func (m *Machine) settle(tx *machine.Tx, name string) {
 			m.drop(tx, e)
 		}
 		m.advance(tx, name)
+		if fellSilent {
+			m.pass(tx, e.origin)
+		}
+	}
+}
+
+// pass offers the locks that a silent origin waits for to those behind it.
+func (m *Machine) pass(tx *machine.Tx, origin uint64) {
+	for _, e := range m.requests.of(origin) {
+		m.advance(tx, e.name)
 	}
 }
 

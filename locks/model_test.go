@@ -62,6 +62,7 @@ func (m *model) hold(e *entry, now time.Duration) {
 func (m *model) settle(name string, origin uint64, now time.Duration) {
 	for {
 		var first *entry
+		fell := uint64(0) // the origin that is found to be silent
 		for _, e := range m.list {
 			if e.name == name && e.end <= now && (first == nil || e.end < first.end) {
 				first = e
@@ -71,8 +72,9 @@ func (m *model) settle(name string, origin uint64, now time.Duration) {
 		case first == nil:
 			return
 		case first.state == offered:
-			if first.origin != origin {
+			if first.origin != origin && !m.silent[first.origin] {
 				m.silent[first.origin] = true
+				fell = first.origin
 			}
 			first.state, first.end = waiting, first.until
 			if first.until <= now {
@@ -82,6 +84,11 @@ func (m *model) settle(name string, origin uint64, now time.Duration) {
 			m.remove(first)
 		}
 		m.advance(name, now)
+		for _, e := range slices.Clone(m.list) {
+			if fell != 0 && e.origin == fell {
+				m.advance(e.name, now)
+			}
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 				t.Logf("SKIPPED: partitions: %s", why)
 			}
 			w := startNodes(t, 3, durable)
+			if _, err := w.inService()[0].client().Do("SCRIPT", "LOAD", unlockScript); err != nil {
+				t.Fatal(err)
+			}
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			rounds := 1
