@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+
+	"github.com/huddlecache/huddle/cluster/machine/snap"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -82,7 +84,7 @@ const (
 
 // WriteTo writes the snapshot. It may be called more than once.
 func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
-	counter := &countingWriter{to: to}
+	counter := &snap.Counter{To: to}
 	w := &saver{w: bufio.NewWriterSize(counter, 64<<10)}
 	w.byte(snapshotVersion)
 	if s.seeded {
@@ -109,7 +111,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 	if w.err == nil {
 		w.err = w.w.Flush()
 	}
-	return counter.n, w.err
+	return counter.N, w.err
 }
 
 // A saver writes the parts of a snapshot. The first error stays, and nothing
@@ -177,15 +179,4 @@ func (w *saver) scripts(s *scripts) {
 		w.uvarint(one.used)
 		return w.err == nil
 	})
-}
-
-type countingWriter struct {
-	to io.Writer
-	n  int64
-}
-
-func (w *countingWriter) Write(b []byte) (int, error) {
-	n, err := w.to.Write(b)
-	w.n += int64(n)
-	return n, err
 }

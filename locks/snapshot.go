@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/tidwall/btree"
+
+	"github.com/huddlecache/huddle/cluster/machine/snap"
 )
 
 // ErrCorrupt is what Restore returns of bytes that no snapshot wrote.
@@ -47,7 +49,7 @@ func (m *Machine) Snapshot() io.WriterTo {
 
 // WriteTo writes the snapshot. It may be called more than once.
 func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
-	counted := &countingWriter{to: to}
+	counted := &snap.Counter{To: to}
 	w := bufio.NewWriterSize(counted, 64<<10)
 	head := binary.AppendUvarint([]byte{formatVersion}, uint64(s.silent.Len()))
 	s.silent.Scan(func(origin uint64) bool {
@@ -70,7 +72,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 	if err == nil {
 		err = w.Flush()
 	}
-	return counted.n, err
+	return counted.N, err
 }
 
 func (e *entry) append(b []byte) []byte {
@@ -193,15 +195,4 @@ func corrupt(what string, err error) error {
 		return fmt.Errorf("%w: %s", ErrCorrupt, what)
 	}
 	return err
-}
-
-type countingWriter struct {
-	to io.Writer
-	n  int64
-}
-
-func (w *countingWriter) Write(b []byte) (int, error) {
-	n, err := w.to.Write(b)
-	w.n += int64(n)
-	return n, err
 }

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tidwall/btree"
+
+	"github.com/huddlecache/huddle/cluster/machine/snap"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -47,7 +48,7 @@ func (m *state) Snapshot() io.WriterTo { return &snapshot{m.byID.Copy()} }
 
 // WriteTo writes the snapshot. It may be called more than once.
 func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
-	counter := &countingWriter{to: to}
+	counter := &snap.Counter{To: to}
 	w := bufio.NewWriterSize(counter, 64<<10)
 	head := binary.AppendUvarint([]byte{snapshotVersion}, uint64(s.byID.Len()))
 	_, err := w.Write(head)
@@ -61,7 +62,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 	if err == nil {
 		err = w.Flush()
 	}
-	return counter.n, err
+	return counter.N, err
 }
 
 // appendHead appends what comes before the data in a snapshot.
@@ -73,17 +74,6 @@ func (s *session) appendHead(dst []byte) []byte {
 	return dst
 }
 
-type countingWriter struct {
-	to io.Writer
-	n  int64
-}
-
-func (w *countingWriter) Write(b []byte) (int, error) {
-	n, err := w.to.Write(b)
-	w.n += int64(n)
-	return n, err
-}
-
 // Restore replaces the state by what a snapshot wrote, and reads r to its end.
 // With an error, which is ErrCorrupt or the reader's, the state is unchanged.
 // Bytes are taken only if a snapshot could have written them exactly so; what
@@ -91,119 +81,48 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 // of deadlines: its index comes back with its own snapshot.
 func (m *state) Restore(r io.Reader) error {
 	fresh := newState()
-	l := &loader{r: bufio.NewReaderSize(r, 64<<10)}
+	l := &loader{snap.NewReader(r, ErrCorrupt)}
 	l.load(fresh)
-	if l.err != nil {
-		return fmt.Errorf("restoring sessions: %w", l.err)
+	if err := l.Err(); err != nil {
+		return fmt.Errorf("restoring sessions: %w", err)
 	}
 	*m = *fresh
 	return nil
 }
 
-// A loader reads the parts of a snapshot. After the first error everything
-// reads as zero.
-type loader struct {
-	r   *bufio.Reader
-	err error
-}
+// A loader reads the parts of a snapshot.
+type loader struct{ *snap.Reader }
 
 func (l *loader) load(m *state) {
-	if l.byte() != snapshotVersion {
-		l.corrupt("unknown version")
+	if l.Byte() != snapshotVersion {
+		l.Corrupt("unknown version")
 	}
-	count := l.uvarint(math.MaxUint64)
+	count := l.Uvarint()
 	last := ""
 	for range count {
 		s := l.session()
-		if l.err != nil {
+		if l.Err() != nil {
 			return
 		}
 		if s.id <= last {
-			l.corrupt("a session is out of place")
+			l.Corrupt("a session is out of place")
 			return
 		}
 		m.put(nil, s)
 		last = s.id
 	}
-	if _, err := l.r.ReadByte(); l.err == nil && err != io.EOF {
-		l.corrupt("bytes behind the end")
-	}
+	l.End()
 }
 
 func (l *loader) session() *session {
-	s := &session{id: string(l.bytes()), user: string(l.bytes())}
-	s.version = l.uvarint(math.MaxUint64)
+	s := &session{id: l.String(), user: l.String()}
+	s.version = l.Uvarint()
 	s.ttl, s.ends, s.limit = l.duration(), l.duration(), l.duration()
-	s.data = l.bytes()
+	s.data = l.Bytes()
 	if s.version == 0 || s.ttl == 0 || s.ends == 0 || s.limit != 0 && s.ends > s.limit {
-		l.corrupt("an impossible session")
+		l.Corrupt("an impossible session")
 	}
 	return s
 }
 
-func (l *loader) duration() time.Duration { return time.Duration(l.uvarint(math.MaxInt64)) }
-
-func (l *loader) corrupt(what string) {
-	if l.err == nil {
-		l.err = fmt.Errorf("%w: %s", ErrCorrupt, what)
-	}
-}
-
-// stop keeps the first error. A reader that ends early holds no snapshot.
-func (l *loader) stop(err error) {
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		l.corrupt("it ends too early")
-	case l.err == nil:
-		l.err = err
-	}
-}
-
-func (l *loader) byte() byte {
-	if l.err != nil {
-		return 0
-	}
-	b, err := l.r.ReadByte()
-	l.stop(err)
-	return b
-}
-
-// uvarint reads a number up to most in its shortest form.
-func (l *loader) uvarint(most uint64) uint64 {
-	var n uint64
-	for shift := 0; shift < 64 && l.err == nil; shift += 7 {
-		b := l.byte()
-		if b == 0 && shift > 0 || shift == 63 && b > 1 {
-			break
-		}
-		n |= uint64(b&0x7f) << shift
-		if b < 0x80 && n <= most {
-			return n
-		}
-		if b < 0x80 {
-			break
-		}
-	}
-	l.corrupt("malformed number")
-	return 0
-}
-
-// bytes reads a string in pieces, because its length may be a lie.
-func (l *loader) bytes() []byte {
-	const piece = 64 << 10
-	n := l.uvarint(math.MaxInt64)
-	if l.err != nil {
-		return nil
-	}
-	if n <= piece {
-		b := make([]byte, n)
-		_, err := io.ReadFull(l.r, b)
-		l.stop(err)
-		return b
-	}
-	var b bytes.Buffer
-	_, err := io.CopyN(&b, l.r, int64(n))
-	l.stop(err)
-	return bytes.Clone(b.Bytes())
-}
+func (l *loader) duration() time.Duration { return time.Duration(l.UvarintTo(math.MaxInt64)) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/snap"
 )
 
 // A backup is the state of the features at one time, without what belongs to
@@ -72,7 +73,7 @@ func (r *Replica) Backup(now machine.Stamp) (*Backup, error) {
 
 // WriteTo implements io.WriterTo.
 func (b *Backup) WriteTo(w io.Writer) (int64, error) {
-	count := &counter{w: w}
+	count := &snap.Counter{To: w}
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(count, sum), chunkSize)
 	buf.WriteString(backupMagic)
@@ -84,15 +85,15 @@ func (b *Backup) WriteTo(w io.Writer) (int64, error) {
 			return err
 		})
 		if err != nil {
-			return count.n, err
+			return count.N, err
 		}
 	}
 	buf.WriteByte(sectionEnd)
 	if err := buf.Flush(); err != nil {
-		return count.n, err
+		return count.N, err
 	}
 	_, err := count.Write(sum.Sum(nil))
-	return count.n, err
+	return count.N, err
 }
 
 func (h *BackupHead) append(b []byte) []byte {

@@ -32,18 +32,6 @@ func (c chunks) Write(p []byte) (int, error) {
 	return c.w.Write(p)
 }
 
-// counter counts what passes through it.
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
-}
-
 // byteReader is what sections are read from.
 type byteReader interface {
 	io.Reader

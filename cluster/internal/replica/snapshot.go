@@ -16,6 +16,7 @@ import (
 
 	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/snap"
 )
 
 // A snapshot is the state as it was between two entries:
@@ -137,12 +138,12 @@ func (v *view) Release() {}
 
 // WriteTo implements io.WriterTo.
 func (v *view) WriteTo(w io.Writer) (int64, error) {
-	count := &counter{w: w}
+	count := &snap.Counter{To: w}
 	buf := bufio.NewWriterSize(count, chunkSize)
 	buf.WriteString(snapshotMagic)
 	buf.WriteByte(snapshotVersion)
 	if err := writeSection(buf, shellID, v.writeShell); err != nil {
-		return count.n, err
+		return count.N, err
 	}
 	for i, id := range v.features {
 		err := writeSection(buf, id, func(w io.Writer) error {
@@ -150,17 +151,17 @@ func (v *view) WriteTo(w io.Writer) (int64, error) {
 			return err
 		})
 		if err != nil {
-			return count.n, err
+			return count.N, err
 		}
 	}
 	if v.staging.id != "" || v.restored.id != "" {
 		if err := writeSection(buf, stagingID, v.writeStaging); err != nil {
-			return count.n, err
+			return count.N, err
 		}
 	}
 	buf.WriteByte(sectionEnd)
 	err := buf.Flush()
-	return count.n, err
+	return count.N, err
 }
 
 func (v *view) writeShell(w io.Writer) error {
