@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -423,9 +424,8 @@ func (f featureLog) Subscribe(fn func(machine.Event)) (cancel func()) {
 
 // subscriptions outlive the replicas whose events they get.
 type subscriptions struct {
-	mu   sync.Mutex // guards next and all
-	next int
-	all  map[int]subscription
+	mu  sync.Mutex // guards changes of all
+	all atomic.Pointer[[]*subscription]
 }
 
 type subscription struct {
@@ -434,46 +434,43 @@ type subscription struct {
 }
 
 func (s *subscriptions) add(feature uint8, fn func(machine.Event)) (cancel func()) {
+	sub := &subscription{feature, fn}
+	s.change(func(all []*subscription) []*subscription { return append(all, sub) })
+	return func() {
+		s.change(func(all []*subscription) []*subscription {
+			return slices.DeleteFunc(all, func(o *subscription) bool { return o == sub })
+		})
+	}
+}
+
+// change replaces the list, which is never changed itself.
+func (s *subscriptions) change(edit func([]*subscription) []*subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[int]subscription{}
+	all := edit(slices.Clone(s.current()))
+	s.all.Store(&all)
+}
+
+func (s *subscriptions) current() []*subscription {
+	if all := s.all.Load(); all != nil {
+		return *all
 	}
-	id := s.next
-	s.next++
-	s.all[id] = subscription{feature, fn}
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.all, id)
-	}
+	return nil
 }
 
 // deliver passes an event on to the subscribers of a feature.
 func (s *subscriptions) deliver(feature uint8, e machine.Event) {
-	s.mu.Lock()
-	var fns []func(machine.Event)
-	for id := range s.next {
-		if sub, found := s.all[id]; found && sub.feature == feature {
-			fns = append(fns, sub.fn)
+	for _, sub := range s.current() {
+		if sub.feature == feature {
+			sub.fn(e)
 		}
-	}
-	s.mu.Unlock()
-	for _, fn := range fns {
-		fn(e)
 	}
 }
 
 // reset tells all subscribers that anything may have changed.
 func (s *subscriptions) reset() {
-	s.mu.Lock()
-	features := map[uint8]bool{}
-	for _, sub := range s.all {
-		features[sub.feature] = true
-	}
-	s.mu.Unlock()
-	for feature := range features {
-		s.deliver(feature, machine.Event{Reset: true})
+	for _, sub := range s.current() {
+		sub.fn(machine.Event{Reset: true})
 	}
 }
 

@@ -156,16 +156,33 @@ const (
 
 // sweep logs the time when something is due, so that it is removed also where
 // no command comes. Where nothing is due it writes nothing.
+//
+// It also logs the time where the last entry is not committed when it looks
+// again. Raft counts for a change of the configuration only what a new voter
+// answers after the change has been noted, and the answer may come before
+// (appendConfigurationEntry begins to replicate first). With another voter dead
+// that one was needed, and Raft asks for it again only with the next entry:
+// where nobody writes, no server would be removed or promoted any more.
 func (l *life) sweep(ctx context.Context) {
+	open := uint64(0) // the last entry, if it was not committed
 	for ctx.Err() == nil {
 		l.node.pause(ctx, sweepLeast)
 		l.awaitDue(ctx)
+		last := l.raft.LastIndex()
+		switch {
+		case last <= l.raft.CommitIndex():
+			open = 0
+		case last != open:
+			open = last
+		default:
+			l.proposer.tick(ctx)
+		}
 		for l.isDue() && l.proposer.tick(ctx).status == statusDone {
 		}
 	}
 }
 
-// awaitDue waits until the earliest deadline comes.
+// awaitDue waits until the earliest deadline comes, sweepMost at most.
 func (l *life) awaitDue(ctx context.Context) {
 	for {
 		wait := sweepMost
@@ -182,6 +199,7 @@ func (l *life) awaitDue(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
+			return
 		case <-l.sooner:
 			timer.Stop()
 		}

@@ -91,6 +91,7 @@ const (
 type Event struct {
 	Kind  uint8  // the machine's own
 	Key   []byte // the machine's own
+	Index uint64 // of the log entry that it comes from; 0 with Reset
 	Reset bool   // everything may have changed: a snapshot was installed
 }
 

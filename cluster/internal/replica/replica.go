@@ -344,6 +344,7 @@ func (r *Replica) setDeadline(feature uint8, key string, was, at time.Duration) 
 }
 
 func (s shell) Emit(e machine.Event) {
+	e.Index = s.r.state.stamp.Index
 	s.r.events = append(s.r.events, event{s.feature, e})
 }
 
