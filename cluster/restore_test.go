@@ -160,11 +160,17 @@ func TestALeaderKilledDuringARestore(t *testing.T) {
 			backup, _ := backUp(t, taker)
 			fill(t, taker, "new")
 			slowDown(c)
-			killed := time.AfterFunc(time.Duration(hit)*16*time.Millisecond, func() { c.Kill(c.Leader()) })
+			killed := make(chan struct{})
+			kill := time.AfterFunc(time.Duration(hit)*16*time.Millisecond, func() {
+				defer close(killed)
+				c.Kill(c.Leader())
+			})
 			start := time.Now()
 			_, err := taker.Node.Restore(t.Context(), bytes.NewReader(backup))
 			t.Logf("hit after %d ms, restored after %s: %v", hit*16, time.Since(start), err)
-			killed.Stop()
+			if !kill.Stop() {
+				<-killed // or it would go on while the pods are asked
+			}
 			want := map[bool]string{true: "old", false: "new"}[err == nil]
 			for _, p := range c.Pods() {
 				if got := first(t, p); got != want && !errors.Is(err, machine.ErrUnknown) {
