@@ -46,6 +46,8 @@ func (p *presence) handle(ctx context.Context, from string, kind uint8, body []b
 	case kindStatus:
 		a := l.progress()
 		return a.append(nil), nil
+	case kindFeature:
+		return l.serve(ctx, from, body)
 	}
 	return nil, fmt.Errorf("kind %d: %w", kind, wire.ErrMalformed)
 }

@@ -52,6 +52,7 @@ type life struct {
 	began    time.Time
 	tenure   atomic.Pointer[tenure]
 	caughtUp atomic.Bool
+	hasTold  atomic.Bool // subscribers know that they may have missed what came before that
 	settled  atomic.Bool // see judgeSettled
 
 	compacting, inquiring, judging atomic.Bool // are being done
@@ -278,6 +279,7 @@ func (l *life) catchUp(ctx context.Context) {
 		if a.status == statusDone && l.replica.Wait(ctx, a.stamp.Index) == nil {
 			l.caughtUp.Store(true)
 			l.node.subs.reset()
+			l.hasTold.Store(true)
 			return
 		}
 		l.node.pause(ctx, retryWait)

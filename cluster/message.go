@@ -13,15 +13,16 @@ import (
 // all but those of founding begin with the cluster ID (string), and a node of
 // another cluster answers statusElsewhere.
 const (
-	kindPropose uint8 = 1 // commands for the leader's log
-	kindQuery   uint8 = 2 // linearizable reads
-	kindConfirm uint8 = 3 // does the asked voter know of a later term?
-	kindOpen    uint8 = 4 // an origin for the sender
-	kindFound   uint8 = 5 // founding: a list, and the answer to it
-	kindJoin    uint8 = 6 // the sender wants to be a member
-	kindLeave   uint8 = 7 // the sender wants to be one no more
-	kindStatus  uint8 = 8 // how far are you
-	kindAge     uint8 = 9 // how long have you had your identity (uvarint, nanoseconds)
+	kindPropose uint8 = 1  // commands for the leader's log
+	kindQuery   uint8 = 2  // linearizable reads
+	kindConfirm uint8 = 3  // does the asked voter know of a later term?
+	kindOpen    uint8 = 4  // an origin for the sender
+	kindFound   uint8 = 5  // founding: a list, and the answer to it
+	kindJoin    uint8 = 6  // the sender wants to be a member
+	kindLeave   uint8 = 7  // the sender wants to be one no more
+	kindStatus  uint8 = 8  // how far are you
+	kindAge     uint8 = 9  // how long have you had your identity (uvarint, nanoseconds)
+	kindFeature uint8 = 10 // a feature asks the same one on another node
 )
 
 // Statuses of an answer. All but done and lost say that nothing of this

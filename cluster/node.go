@@ -29,6 +29,7 @@ type Node struct {
 	lanes    [2]*lane
 	reader   *reader
 	subs     subscriptions
+	servers  servers
 
 	stop     context.CancelFunc // ends everything
 	work     sync.WaitGroup

@@ -18,7 +18,7 @@ import (
 )
 
 // notes is a machine that keeps values, some for a time. A command
-// "NAME VALUE MS" keeps a value, "number" takes a number; a query for a name
+// "NAME VALUE MS" keeps a value, "number" takes a number, "emit" emits an event as well; a query for a name
 // tells the value and how long it has left.
 type notes struct{ all map[string]note }
 
@@ -31,6 +31,9 @@ func newNotes() machine.Machine { return &notes{map[string]note{}} }
 
 func (m *notes) Apply(tx *machine.Tx, cmd []byte) []byte {
 	words := strings.Fields(string(cmd))
+	if string(cmd) == "emit" {
+		tx.Emit(machine.Event{Kind: 1})
+	}
 	if len(words) < 3 {
 		return fmt.Append(nil, tx.Number())
 	}

@@ -65,6 +65,7 @@ type Replica struct {
 	due     time.Duration // the earliest deadline, 0 if there was none; the applying goroutine's own
 	events  []event       // of the entries being applied; the applying goroutine's own
 	applied atomic.Uint64
+	told    atomic.Uint64 // index up to which all events have been delivered
 	size    atomic.Int64
 	subs    subscribers
 	waiting waiters
@@ -149,7 +150,7 @@ func (r *Replica) ApplyBatch(logs []*raft.Log) []any {
 		return results
 	}
 	r.subs.deliver(events)
-	r.waiting.wake(r.applied.Load())
+	r.tell()
 	return results
 }
 
@@ -391,12 +392,21 @@ func (r *Replica) NextDeadline() (at time.Duration, found bool) {
 	return d.at, found
 }
 
-// Wait returns nil once an entry at index or later has been applied.
+// tell wakes those who wait for what has been applied, once its events were
+// delivered.
+func (r *Replica) tell() {
+	applied := r.applied.Load()
+	r.told.Store(applied)
+	r.waiting.wake(applied)
+}
+
+// Wait returns nil once an entry at index or later has been applied, and the
+// events of all up to it have been delivered.
 func (r *Replica) Wait(ctx context.Context, index uint64) error {
-	if r.applied.Load() >= index {
+	if r.told.Load() >= index {
 		return nil
 	}
-	return r.waiting.wait(ctx, index, &r.applied)
+	return r.waiting.wait(ctx, index, &r.told)
 }
 
 // Subscribe calls fn for each event of the feature, in log order.

@@ -261,7 +261,7 @@ func (r *Replica) Restore(source io.ReadCloser) error {
 	r.publishLocked()
 	r.mu.Unlock()
 	r.subs.reset()
-	r.waiting.wake(r.applied.Load())
+	r.tell()
 	return nil
 }
 
