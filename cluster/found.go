@@ -15,7 +15,7 @@ import (
 	"github.com/huddlecache/huddle/cluster/internal/founding"
 	"github.com/huddlecache/huddle/cluster/internal/gossip"
 	"github.com/huddlecache/huddle/cluster/internal/peer"
-	"github.com/huddlecache/huddle/cluster/internal/wire"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // How often the founding protocol looks around, while the node is in no

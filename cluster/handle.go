@@ -7,8 +7,8 @@ import (
 	"fmt"
 
 	"github.com/huddlecache/huddle/cluster/internal/peer"
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // handle answers another node.

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/huddlecache/huddle/cluster/internal/replica"
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // Kinds of message between nodes. The bodies are drawn above the types below;

@@ -8,8 +8,8 @@ import (
 
 	"github.com/huddlecache/huddle/cluster/internal/gossip"
 	"github.com/huddlecache/huddle/cluster/internal/peer"
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // A server answers the calls of one feature on other nodes.

@@ -11,9 +11,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/cluster/machine/snap"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // A backup is the state of the features at one time, without what belongs to

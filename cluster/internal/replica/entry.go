@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // An entry is the data of one Raft log entry:

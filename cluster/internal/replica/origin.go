@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // An origin is a node at one stay in the cluster: batches come from origins,

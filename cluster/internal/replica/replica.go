@@ -21,8 +21,8 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/tidwall/btree"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // shellID is the feature number of the shell's own deadlines and snapshot

@@ -13,8 +13,8 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // A backup comes into the log piece by piece, in items for the shell, and

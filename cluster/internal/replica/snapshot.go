@@ -14,9 +14,9 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/tidwall/btree"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
 	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/cluster/machine/snap"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // A snapshot is the state as it was between two entries:

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/huddlecache/huddle/cluster/internal/wire"
+	"github.com/huddlecache/huddle/cluster/machine/wire"
 )
 
 // The section of what is staged is in a snapshot where something is staged or
