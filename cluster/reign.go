@@ -166,7 +166,6 @@ const (
 func (l *life) sweep(ctx context.Context) {
 	open := uint64(0) // the last entry, if it was not committed
 	for ctx.Err() == nil {
-		l.node.pause(ctx, sweepLeast)
 		l.awaitDue(ctx)
 		last := l.raft.LastIndex()
 		switch {
@@ -177,7 +176,10 @@ func (l *life) sweep(ctx context.Context) {
 		default:
 			l.proposer.tick(ctx)
 		}
-		for l.isDue() && l.proposer.tick(ctx).status == statusDone {
+		if l.isDue() {
+			for l.isDue() && l.proposer.tick(ctx).status == statusDone {
+			}
+			l.node.pause(ctx, sweepLeast)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/huddlecache/huddle/cluster/internal/socket"
 )
 
 const (
@@ -80,7 +82,7 @@ func listenOnce(network Network, host string, port int) (*transport, error) {
 	return &transport{
 		network:   network,
 		listener:  listener,
-		packets:   packets,
+		packets:   socket.PacketConn(packets),
 		advertise: at,
 		packetCh:  make(chan *memberlist.Packet),
 		streamCh:  make(chan net.Conn),

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/huddlecache/huddle/cluster/internal/socket"
 )
 
 // An identity is all that a Peer has under one server ID. It is made whole and
@@ -142,7 +144,7 @@ func (s *identity) handshake(ctx context.Context, addr, want, protocol string) (
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{raw: &timed{Conn: raw}, self: s}
+	c := &conn{raw: &timed{Conn: socket.Conn(raw)}, self: s}
 	config := s.tls.Clone()
 	config.NextProtos = []string{protocol}
 	config.VerifyConnection = func(state tls.ConnectionState) error { return c.verify(state, want) }
@@ -221,7 +223,7 @@ func readText(r io.Reader) (string, error) {
 // receive is the life of an accepted connection on this side, up to the end
 // of a huddle/1 connection, or until Raft has taken it.
 func (s *identity) receive(accepted net.Conn) {
-	raw := &timed{Conn: accepted}
+	raw := &timed{Conn: socket.Conn(accepted)}
 	host, c, err := s.letIn(raw)
 	s.p.known(accepted)
 	if err != nil {
