@@ -1,0 +1,5 @@
+//go:build !race
+
+package s3fifo_test
+
+const raceDetector = false
