@@ -21,6 +21,7 @@ const (
 	DefaultRedisAddr  = "127.0.0.1:6379"
 	DefaultHTTPAddr   = "127.0.0.1:8379"
 	DefaultStateBytes = 1 << 30
+	DefaultCacheBytes = 256 << 20
 	DefaultMaxValue   = 8 << 20
 	DefaultDrain      = 3 * time.Second
 )
@@ -53,6 +54,7 @@ type Config struct {
 	TLSCert    string // file; with TLSKey, TLS on the Redis and HTTP listeners
 	TLSKey     string // file
 
+	CacheBytes int64         // most memory that this node gives to the cache; 256 MiB
 	StateBytes int64         // most memory of the replicated state; 1 GiB
 	MaxValue   int           // longest value, in bytes; 8 MiB
 	NoSync     bool          // write the log without waiting for the disk
@@ -92,6 +94,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HealthAddr == "" {
 		c.HealthAddr = Off
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = DefaultCacheBytes
 	}
 	if c.StateBytes == 0 {
 		c.StateBytes = DefaultStateBytes
@@ -134,6 +139,7 @@ func (c Config) validate() error {
 		inRange("GossipPort", int64(c.GossipPort), math.MaxUint16),
 		inRange("PeerPort", int64(c.PeerPort), math.MaxUint16),
 		inRange("RaftPace", int64(c.RaftPace), 10),
+		inRange("CacheBytes", c.CacheBytes, math.MaxInt64),
 		inRange("StateBytes", c.StateBytes, math.MaxInt64),
 		inRange("MaxValue", int64(c.MaxValue), maxMaxValue),
 		inRange("Drain", int64(c.Drain), int64(maxDrain)),

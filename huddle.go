@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/counters"
@@ -31,6 +32,7 @@ const (
 	featureSessions = 2
 	featureLocks    = 3
 	featureCounters = 4
+	featureCache    = 5
 )
 
 // Close takes at most closeLimit. The last of it, closeListeners, is for
@@ -46,6 +48,8 @@ type Node struct {
 	sessions *sessions.Sessions
 	locks    *locks.Locks
 	counters *counters.Counters
+	cache    *cache.Cache
+	warmup   warmup
 
 	redis *redis.Server
 	http  []*http.Server // the API, and health alone
@@ -84,11 +88,13 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		sessions: sessions.New(c.Log(featureSessions), sessions.Config{MaxValue: cfg.MaxValue}),
 		locks:    locks.New(c.Log(featureLocks)),
 		counters: counters.New(c.Log(featureCounters)),
+		cache:    cache.New(c.Log(featureCache), c.Peers(featureCache), cache.Config{Bytes: cfg.CacheBytes, MaxValue: cfg.MaxValue}),
 		addrs:    doors.addrs(), done: make(chan struct{}),
 	}
 	if err := n.serveRedis(cfg, doors); err != nil {
 		doors.close()
 		n.locks.Close()
+		n.cache.Close()
 		return nil, errors.Join(fmt.Errorf("serving Redis clients: %w", err), c.Close(ctx))
 	}
 	n.serveHTTP(cfg, doors)
@@ -113,6 +119,7 @@ func machines() []cluster.Feature {
 		{ID: featureSessions, New: sessions.NewMachine},
 		{ID: featureLocks, New: locks.NewMachine},
 		{ID: featureCounters, New: counters.NewMachine},
+		{ID: featureCache, New: cache.NewMachine},
 	}
 }
 
@@ -141,8 +148,15 @@ func (n *Node) ID() string { return n.cluster.ID() }
 
 // Ready returns nil, or why this node should not be sent clients: it is
 // joining, draining, or cut off from all others. A lost quorum is no reason,
-// for then no other node could serve them either.
-func (n *Node) Ready() error { return n.cluster.Ready() }
+// for then no other node could serve them either. A new node is ready first
+// once its share of the cache has arrived, or ten seconds later than it would
+// be otherwise.
+func (n *Node) Ready() error {
+	if err := n.cluster.Ready(); err != nil {
+		return err
+	}
+	return n.warmup.ready(n.cache.Ready)
+}
 
 // Status returns what this node knows of the cluster.
 func (n *Node) Status(ctx context.Context) cluster.Status { return n.cluster.Status(ctx) }
@@ -172,6 +186,9 @@ func (n *Node) Locks() *locks.Locks { return n.locks }
 
 // Counters returns the cluster's counters and limits.
 func (n *Node) Counters() *counters.Counters { return n.counters }
+
+// Cache returns the cache that the nodes share.
+func (n *Node) Cache() *cache.Cache { return n.cache }
 
 // Done is closed when the node has stopped, by Close or by itself. A node
 // that stopped by itself is to be closed all the same.
@@ -208,6 +225,9 @@ func (n *Node) close(ctx context.Context) error {
 	n.cluster.Drain(leaving)
 	n.locks.Close() // while the cluster can still be told
 	var errs []error
+	if err := n.cache.Leave(leaving); err != nil {
+		errs = append(errs, err, leaving.Err()) // the log does not tell that it was given no time
+	}
 	if err := n.cluster.Close(leaving); err != nil {
 		errs = append(errs, fmt.Errorf("leaving the cluster: %w", err))
 	}
@@ -231,6 +251,7 @@ func (n *Node) Kill() {
 // stop ends what serves clients, once the cluster has ended.
 func (n *Node) stop(ctx context.Context) error {
 	err := n.closeListeners(ctx)
+	n.cache.Close()
 	n.end(nil)
 	n.wg.Wait()
 	return err

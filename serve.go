@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/huddlecache/huddle/cluster"
 	serverhttp "github.com/huddlecache/huddle/server/http"
 	"github.com/huddlecache/huddle/server/redis"
 )
@@ -19,10 +20,12 @@ func (n *Node) serveRedis(cfg Config, d doors) error {
 		Sessions:  n.sessions,
 		Locks:     n.locks,
 		Counting:  n.counters,
+		Cache:     n.cache,
 		Password:  cfg.Password,
 		MaxValue:  cfg.MaxValue,
 		Version:   cfg.Version,
 		Stats:     func() redis.Stats { return n.stats(cfg) },
+		Reach:     n.cluster.Peers(featureKeyspace).Reach,
 		Logger:    cfg.Logger,
 	})
 	n.redis = server
@@ -38,14 +41,24 @@ func (n *Node) stats(cfg Config) redis.Stats {
 	}
 }
 
+// probed is the cluster as HTTP serves it: ready when the whole node is.
+type probed struct {
+	*cluster.Node
+	whole *Node
+}
+
+// Ready returns what the whole node does.
+func (p probed) Ready() error { return p.whole.Ready() }
+
 // serveHTTP starts to serve the API and the probes. Its goroutines end when
 // the servers are closed.
 func (n *Node) serveHTTP(cfg Config, d doors) {
 	server := serverhttp.New(serverhttp.Config{
-		Node:     n.cluster,
+		Node:     probed{n.cluster, n},
 		Sessions: n.sessions,
 		Locks:    n.locks,
 		Counting: n.counters,
+		Cache:    n.cache,
 		MaxValue: cfg.MaxValue,
 		Redis:    &n.redis.Counters,
 		Password: cfg.Password,

@@ -226,6 +226,9 @@ func (r *reader) deliver(reads []*read, a answer) (rest []*read) {
 	replies := a.queried
 	for i, q := range reads {
 		n := min(len(q.queries), len(replies))
+		if n < len(q.queries) && i > 0 {
+			return reads[i:] // so that a read whose replies have room together is of one state
+		}
 		if !q.isDone {
 			q.replies, q.stamp = append(q.replies, replies[:n]...), a.stamp
 		}

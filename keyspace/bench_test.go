@@ -27,7 +27,8 @@ func filled(b *testing.B) *world {
 	return w
 }
 
-func BenchmarkGet(b *testing.B) {
+// BenchmarkQuery reads as a node does that needs no entry in the log.
+func BenchmarkQuery(b *testing.B) {
 	w := filled(b)
 	commands := benchCommands(w, "GET")
 	b.ReportAllocs()
@@ -35,28 +36,6 @@ func BenchmarkGet(b *testing.B) {
 	for b.Loop() {
 		w.space.Query(w.stamp, commands[i%benchKeys])
 		i++
-	}
-}
-
-func BenchmarkSet(b *testing.B) {
-	w := filled(b)
-	commands := benchCommands(w, "SET", "another value, forty bytes or so as well")
-	tx := w.tx()
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		w.space.Apply(tx, commands[i%benchKeys])
-		i++
-	}
-}
-
-func BenchmarkIncr(b *testing.B) {
-	w := newWorld(b)
-	cmd := w.encode([]string{"INCR", "counter"})
-	tx := w.tx()
-	b.ReportAllocs()
-	for b.Loop() {
-		w.space.Apply(tx, cmd)
 	}
 }
 

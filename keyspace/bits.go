@@ -300,7 +300,7 @@ func (c *call) storeText(key []byte, t text) {
 	old := c.own(key)
 	switch {
 	case len(t) == 0 && old != nil:
-		c.remove(old)
+		c.discard(old)
 	case len(t) == 0:
 	case c.isRefused(old, t.size(), expiry{}):
 		return

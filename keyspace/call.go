@@ -37,8 +37,8 @@ type call struct {
 	buf [6][]byte // room for args of most commands
 }
 
-// execute does what data says: a command, a transaction, or a query for
-// watches. With an error nothing was done; the reply can be written to all the
+// execute does what data says: a command, a transaction, a query for watches,
+// or what is about waiters. With an error nothing was done; the reply can be written to all the
 // same.
 func (c *call) execute(data []byte) error {
 	c.reply.proto = 2
@@ -58,6 +58,14 @@ func (c *call) execute(data []byte) error {
 		c.transact(t)
 	case watchVersion:
 		return c.replyWatches(data)
+	case waitVersion, attendVersion:
+		if c.tx == nil {
+			return errNotQuery
+		}
+		if kind == waitVersion {
+			return c.wait(data)
+		}
+		return c.attend(data)
 	default:
 		if err := c.prepare(data); err != nil {
 			return err
@@ -110,6 +118,7 @@ func (c *call) own(key []byte) *entry {
 	e := c.db.find(c.space.hash(key), key)
 	if e != nil && e.isOver(c.at.Lease) {
 		c.remove(e)
+		c.notify(noticeExpired, key)
 		return nil
 	}
 	return e
@@ -153,7 +162,8 @@ func (c *call) place(old, e *entry) {
 	e.number = c.change()
 	c.space.size += e.size()
 	c.db.put(c.space.hash([]byte(e.key)), e)
-	c.moveDeadline(e.key, was, e.deadline)
+	c.changed(e.key, was, e.deadline)
+	c.signal(e)
 }
 
 // expire gives the key of e another end.
@@ -161,6 +171,20 @@ func (c *call) expire(e *entry, until expiry) {
 	other := *e
 	other.expiry = until
 	c.place(e, &other)
+	switch {
+	case other.isOver(c.at.Lease):
+		c.notify(noticeDel, []byte(e.key))
+	case until.isSet():
+		c.notify(noticeExpire, []byte(e.key))
+	case e.isSet():
+		c.notify(noticePersist, []byte(e.key))
+	}
+}
+
+// discard removes e for a command that leaves nothing of it.
+func (c *call) discard(e *entry) {
+	c.remove(e)
+	c.notify(noticeDel, []byte(e.key))
 }
 
 // remove takes e out of the database.
@@ -168,13 +192,7 @@ func (c *call) remove(e *entry) {
 	c.db.remove(c.space.hash([]byte(e.key)), e)
 	c.db.removed = c.change()
 	c.space.size -= e.size()
-	c.moveDeadline(e.key, e.deadline, 0)
-}
-
-func (c *call) moveDeadline(key string, was, at time.Duration) {
-	if was != at {
-		c.tx.Deadline(deadlineKey(c.index, key), was, at)
-	}
+	c.changed(e.key, e.deadline, 0)
 }
 
 // isRefused reports whether the state is too full for key to become what it

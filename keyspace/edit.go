@@ -72,7 +72,10 @@ func (c *call) commit(ed edit, isChanged bool) {
 		ed.number = c.change()
 		c.space.size += ed.size() - ed.was
 		if isEmpty {
-			c.remove(ed.entry)
+			c.discard(ed.entry)
+		} else {
+			c.changed(ed.key, ed.deadline, ed.deadline)
+			c.signal(ed.entry)
 		}
 	}
 }
@@ -90,7 +93,7 @@ func (c *call) replace(key []byte, v collection) {
 	if v.len() > 0 {
 		c.put(old, key, v, expiry{})
 	} else if old != nil {
-		c.remove(old)
+		c.discard(old)
 	}
 }
 

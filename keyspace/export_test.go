@@ -5,7 +5,6 @@ import "github.com/huddlecache/huddle/cluster/machine"
 // What tests outside the package see of its inside.
 var (
 	SipHash       = sipHash
-	MatchGlob     = matchGlob
 	DecodeCommand = decodeCommand
 	ParseInt      = parseInt
 )

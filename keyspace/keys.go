@@ -42,7 +42,7 @@ func del(c *call) {
 	var n int64
 	for _, key := range c.args[1:] {
 		if e := c.own(key); e != nil {
-			c.remove(e)
+			c.discard(e)
 			n++
 		}
 	}

@@ -187,7 +187,7 @@ func (c *call) moveElement(fromLeft, toLeft bool) {
 
 // lmpop pops from the first of the lists that is there.
 func lmpop(c *call) {
-	keys, side, options, ok := c.popMany()
+	keys, side, options, ok := c.popMany(c.args)
 	if !ok {
 		return
 	}
@@ -200,25 +200,34 @@ func lmpop(c *call) {
 		return
 	}
 	for _, key := range keys {
-		ed, ok := c.edit(key, kindList)
-		if !ok {
-			return
-		}
-		if !ed.isNew {
-			c.reply.array(2)
-			c.reply.bulk(key)
-			c.popList(ed, isLeft, count)
+		if c.popListOf(key, isLeft, count) {
 			return
 		}
 	}
 	c.reply.nullArray()
 }
 
+// popListOf answers with a key and at most count elements of its list. It is
+// false where there is none, and nothing is answered.
+func (c *call) popListOf(key []byte, isLeft bool, count int) (done bool) {
+	ed, ok := c.edit(key, kindList)
+	switch {
+	case !ok:
+		return true
+	case ed.isNew:
+		return false
+	}
+	c.reply.array(2)
+	c.reply.bulk(key)
+	c.popList(ed, isLeft, count)
+	return true
+}
+
 // popMany parts the arguments of LMPOP and ZMPOP into the keys, the word
 // behind them, and the options.
-func (c *call) popMany() (keys [][]byte, where []byte, options [][]byte, ok bool) {
-	n, ok := parseInt(c.args[1])
-	rest := c.args[2:]
+func (c *call) popMany(args [][]byte) (keys [][]byte, where []byte, options [][]byte, ok bool) {
+	n, ok := parseInt(args[1])
+	rest := args[2:]
 	switch {
 	case !ok || n < 1:
 		c.reply.fail("ERR numkeys should be greater than 0")

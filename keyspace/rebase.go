@@ -12,6 +12,7 @@ var _ machine.Rebaser = (*Space)(nil)
 // machine.Rebaser says. What EXPIRETIME answers stays: a key keeps the wall
 // time that it was given.
 func (s *Space) Rebase(tx *machine.Tx, shift time.Duration) {
+	s.waiters = newWaiters() // their connections have ended, or are told to look again
 	for i, db := range s.dbs {
 		moved := newTree()
 		db.tree.Scan(func(it item) bool {

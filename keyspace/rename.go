@@ -68,6 +68,8 @@ func renameKey(ifAbsent bool) func(*call) {
 			other := *from
 			other.key = string(c.args[2])
 			c.place(nil, &other)
+			c.notify(noticeRenameFrom, c.args[1])
+			c.notify(noticeRenameTo, c.args[2])
 		}
 		if ifAbsent {
 			c.reply.boolean(isMoved)
@@ -126,6 +128,7 @@ func copyKey(c *call) {
 			return
 		}
 		c.put(to, c.args[2], from.value.copy(), from.expiry)
+		c.notify(noticeCopyTo, c.args[2])
 		c.reply.integer(1)
 	})
 }
@@ -145,7 +148,11 @@ func moveKey(c *call) {
 	if isMoved {
 		c.remove(from)
 		other := *from
-		c.within(index, func() { c.place(nil, &other) })
+		c.notify(noticeMoveFrom, c.args[1])
+		c.within(index, func() {
+			c.place(nil, &other)
+			c.notify(noticeMoveTo, c.args[1])
+		})
 	}
 	c.reply.boolean(isMoved)
 }
@@ -182,6 +189,10 @@ func (c *call) swap(a, b int) {
 	c.eachDeadline(a, func(key []byte, e *entry) { c.tx.Deadline(key, 0, e.deadline) })
 	c.eachDeadline(b, func(key []byte, e *entry) { c.tx.Deadline(key, 0, e.deadline) })
 	dbs[a].swapped, dbs[b].swapped = c.change(), c.change()
+	c.flushed(a)
+	c.flushed(b)
+	c.signalDatabase(a)
+	c.signalDatabase(b)
 	c.db = dbs[c.index]
 }
 

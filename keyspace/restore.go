@@ -63,6 +63,11 @@ func (l *loader) space(s *Space) {
 			l.scripts(s)
 			break
 		}
+		if n == waitersOfSnapshot && least < n {
+			l.waiters(s)
+			least = n + 1
+			continue
+		}
 		if n < least || n >= Databases || !s.seeded {
 			l.Corrupt("database out of place")
 			return

@@ -88,7 +88,7 @@ func (h *scriptHost) execute(c *call) {
 	case !cmd.Accepts(len(c.args)):
 		c.reply.fail(errScriptArity)
 		return
-	case cmd.Group == "scripting":
+	case cmd.Group == "scripting" || cmd.noScript:
 		c.reply.fail(errNotFromScript)
 		return
 	case cmd.Writes && h.isReadOnly:
@@ -164,10 +164,6 @@ func (h *scriptHost) executeOther(c *call) {
 		default:
 			c.reply.fail("ERR wrong number of arguments for 'ping' command")
 		}
-	case isWord(name, "publish"): // nobody can have subscribed
-		if arity(2, 2) {
-			c.reply.integer(0)
-		}
 	case isConnectionCommand(name):
 		c.reply.fail(errNotFromScript)
 	default:
@@ -179,7 +175,7 @@ func (h *scriptHost) executeOther(c *call) {
 // to a connection, which a script has not.
 func isConnectionCommand(name []byte) bool {
 	for _, word := range []string{
-		"auth", "client", "discard", "exec", "hello", "monitor", "multi", "psubscribe", "punsubscribe", "quit", "reset",
+		"auth", "client", "discard", "exec", "hello", "monitor", "multi", "psubscribe", "pubsub", "punsubscribe", "quit", "reset",
 		"ssubscribe", "subscribe", "sunsubscribe", "unsubscribe", "unwatch", "watch",
 	} {
 		if isWord(name, word) {
@@ -193,7 +189,7 @@ func isConnectionCommand(name []byte) bool {
 func (h *scriptHost) HasCommand(name string) bool {
 	raw := []byte(name)
 	_, found := Lookup(raw)
-	for _, word := range []string{"select", "echo", "ping", "publish"} {
+	for _, word := range []string{"select", "echo", "ping"} {
 		found = found || isWord(raw, word)
 	}
 	return found || isConnectionCommand(raw)

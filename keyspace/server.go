@@ -73,6 +73,9 @@ func isFlush(c *call) bool {
 // keys long gone.
 func (c *call) flush(index int) {
 	db := c.space.dbs[index]
+	if db.tree.Len() > 0 {
+		c.flushed(index)
+	}
 	db.tree.Scan(func(it item) bool {
 		c.space.size -= it.entry.size()
 		return true

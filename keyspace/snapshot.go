@@ -23,6 +23,7 @@ type snapshot struct {
 	dbs    [Databases]database
 
 	scripts scripts
+	waiters waiters // all and silent
 }
 
 // Snapshot returns the state as it is now, in O(1). What it writes is a
@@ -55,6 +56,20 @@ type snapshot struct {
 //	        uvarint length          (of kind 2, hash, only)
 //	        bytes   value
 //	        8 byte  score, an IEEE 754 double, big endian   (of kind 5, sorted set, only)
+//	byte    253, and those who wait, if there are any:
+//	  uvarint number of silent origins
+//	  uvarint each of them, ascending
+//	  uvarint number of waiters
+//	  for each, in the order in which they came:
+//	    uvarint number, by the cluster's number source
+//	    16 byte id
+//	    uvarint origin that it came through
+//	    uvarint length
+//	    bytes   command, as AppendCommand has it
+//	    uvarint lease time in nanoseconds at which it is gone, 0 for never
+//	    byte    0 it waits, 1 it was asked whether it does, 2 it was offered an element
+//	    uvarint lease time in nanoseconds until which it is in that state
+//	    uvarint position of the key of the element among its keys, from 0  (with 2 only)
 //	byte    254, and the scripts that EVALSHA knows, if there are any:
 //	  uvarint number of scripts
 //	  for each, in the order of the SHA-1 of its source:
@@ -72,12 +87,14 @@ func (s *Space) Snapshot() io.WriterTo {
 	}
 	snap.scripts = s.scripts
 	snap.scripts.tree = s.scripts.tree.Copy()
+	snap.waiters = waiters{all: s.waiters.all.Copy(), silent: s.waiters.silent}
 	s.generation++ // all entries that there are belong to the snapshot too
 	return snap
 }
 
 // What stands where the number of a database would.
 const (
+	waitersOfSnapshot = 0xfd
 	scriptsOfSnapshot = 0xfe
 	endOfSnapshot     = 0xff
 )
@@ -106,6 +123,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 			return w.err == nil
 		})
 	}
+	w.waiters(&s.waiters)
 	w.scripts(&s.scripts)
 	w.byte(endOfSnapshot)
 	if w.err == nil {

@@ -13,6 +13,7 @@
 package keyspace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -38,6 +39,7 @@ type Space struct {
 
 	scripts  scripts
 	compiled *compiler
+	waiters  waiters
 
 	generation uint64 // grows with each snapshot, see entry
 }
@@ -47,7 +49,7 @@ var _ machine.Machine = (*Space)(nil)
 // New returns an empty Space. It takes its seed from the first command that
 // is applied to it, or from the snapshot that it restores.
 func New() *Space {
-	s := &Space{scripts: newScripts(), compiled: newCompiler()}
+	s := &Space{scripts: newScripts(), compiled: newCompiler(), waiters: newWaiters()}
 	for i := range s.dbs {
 		s.dbs[i] = &database{tree: newTree()}
 	}
@@ -56,18 +58,20 @@ func New() *Space {
 
 // Apply executes one command, made by AppendCommand, or a transaction, made by
 // AppendTransaction, and returns its reply in the protocol that the command
-// asks for. Reads are executed too. A command that is in no table of this
+// asks for; or what AppendWait and AppendAttend make. Reads are executed too. A command that is in no table of this
 // release, or whose format is another one, is machine.ErrUnknownCommand and
 // stops the node; so whoever takes commands from clients looks them up first.
 func (s *Space) Apply(tx *machine.Tx, cmd []byte) []byte {
 	if !s.seeded {
 		s.seed, s.seeded = tx.Seed, true
 	}
+	s.hear(tx)
 	c := call{space: s, tx: tx, at: tx.Stamp}
 	if err := c.execute(cmd); err != nil {
 		tx.Fail(fmt.Errorf("%w: %w", machine.ErrUnknownCommand, err))
 		return nil
 	}
+	s.settle(tx)
 	return c.reply.buf
 }
 
@@ -82,9 +86,13 @@ func (s *Space) Query(at machine.Stamp, query []byte) []byte {
 	return c.reply.buf
 }
 
-// Expire removes key, as it was given to Tx.Deadline, if its time has come. A
-// deadline that is no longer the key's does nothing.
+// Expire removes key, as it was given to Tx.Deadline, if its time has come, or
+// ends the state of a waiter. A deadline that is no longer theirs does nothing.
 func (s *Space) Expire(tx *machine.Tx, key []byte) {
+	if number, isWaiter := numberOfWaiter(key); isWaiter {
+		s.expireWaiter(tx, number)
+		return
+	}
 	if len(key) == 0 || int(key[0]) >= Databases {
 		return
 	}
@@ -96,12 +104,14 @@ func (s *Space) Expire(tx *machine.Tx, key []byte) {
 	db.remove(s.hash(key[1:]), e)
 	db.removed = tx.Number()
 	s.size -= e.size()
+	tx.Emit(machine.Event{Kind: EventChanged, Key: bytes.Clone(key)})
+	emitNotice(tx, int(key[0]), noticeExpired, key[1:])
 }
 
 // Size returns the bytes that the state takes: for each key its own length,
 // its value's and a constant that covers what Go needs around them, and
-// likewise for each script that EVALSHA knows.
-func (s *Space) Size() int64 { return s.size }
+// likewise for each script that EVALSHA knows and for each command that waits.
+func (s *Space) Size() int64 { return s.size + s.waiters.size }
 
 // hash places a key in the order of its database: 52 bits, so that a position
 // and the one behind it are exact in every client's numbers.

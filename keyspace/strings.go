@@ -155,8 +155,15 @@ func (c *call) set(key, val []byte, o *setOptions, answer setReply) {
 	default:
 		c.reply.null()
 	}
-	if isSet {
-		c.put(old, key, text(bytes.Clone(val)), until)
+	if !isSet {
+		return
+	}
+	c.put(old, key, text(bytes.Clone(val)), until)
+	if o.amount != nil {
+		c.notify(noticeExpire, key)
+		if until.deadline < 0 {
+			c.notify(noticeExpired, key)
+		}
 	}
 }
 
@@ -198,7 +205,7 @@ func getdel(c *call) {
 	}
 	c.replyText(e)
 	if e != nil {
-		c.remove(e)
+		c.discard(e)
 	}
 }
 

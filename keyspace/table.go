@@ -12,6 +12,7 @@ type Command struct {
 	Arity int    // number of arguments with the name; if negative, at least as many as its absolute value
 
 	Writes bool // goes through the log; the others may be queries
+	Blocks bool // waits where there is nothing, if AppendWait puts it into the log
 
 	// FirstKey and LastKey are the positions of keys among the arguments, and
 	// Step their distance; a negative LastKey counts from the end. All are
@@ -27,6 +28,10 @@ type Command struct {
 	run   func(*call)
 	frees func(args [][]byte) bool  // nil: never
 	keys  func(args [][]byte) []int // nil: what FirstKey, LastKey and Step say
+
+	asks func(*call) (request, bool) // what a command that blocks wants; false, and answered, where that cannot be
+
+	noScript bool // has the flag "noscript"
 
 	grows bool // has the flag "denyoom": a collection that is kept for long is not added to where there is little room
 }
@@ -102,6 +107,7 @@ var table = newTable(
 	algebraCommands(),
 	listCommands(),
 	insideCommands(),
+	blockingCommands(),
 	zsetCommands(),
 	rangeCommands(),
 	zalgebraCommands(),
@@ -113,6 +119,7 @@ var table = newTable(
 	scanCommands(),
 	serverCommands(),
 	scriptCommands(),
+	publishCommands(),
 )
 
 // longestName is more than the length of any command's name.
@@ -124,6 +131,8 @@ func newTable(families ...[]Command) map[string]*Command {
 		for i := range family {
 			c := &family[i]
 			c.grows = slices.Contains(c.Flags, "denyoom")
+			c.noScript = slices.Contains(c.Flags, "noscript")
+			c.Blocks = c.asks != nil
 			t[c.Name] = c
 		}
 	}

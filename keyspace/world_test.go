@@ -141,12 +141,19 @@ type shell struct {
 	index map[deadline]bool
 	last  uint64
 
-	isStrange bool // the index is not that of the Space
+	events    []machine.Event // since takeEvents was called last
+	hears     bool            // events are kept
+	isStrange bool            // the index is not that of the Space
 }
 
-func (s *shell) Number() uint64     { s.last++; return s.last }
-func (s *shell) Emit(machine.Event) {}
-func (s *shell) Fail(err error)     { s.w.failed = err }
+func (s *shell) Number() uint64 { s.last++; return s.last }
+func (s *shell) Fail(err error) { s.w.failed = err }
+
+func (s *shell) Emit(e machine.Event) {
+	if s.hears {
+		s.events = append(s.events, e)
+	}
+}
 
 func (s *shell) Deadline(key []byte, was, at time.Duration) {
 	if was != 0 {
@@ -158,7 +165,6 @@ func (s *shell) Deadline(key []byte, was, at time.Duration) {
 	if at != 0 {
 		s.index[deadline{at, string(key)}] = true
 	}
-	clear(key) // ours to keep or to spoil
 }
 
 // expire has at most n due entries removed, the first due first.

@@ -329,13 +329,12 @@ func (c *call) popScores(ed edit, isMax bool, n int, isPair bool) {
 }
 
 func zmpop(c *call) {
-	keys, where, options, ok := c.popMany()
+	keys, where, options, ok := c.popMany(c.args)
 	if !ok {
 		return
 	}
-	isMax := isWord(where, "max")
-	if !isMax && !isWord(where, "min") {
-		c.reply.fail(errSyntax)
+	isMax, ok := c.extreme(where)
+	if !ok {
 		return
 	}
 	count, ok := c.popOptions(options)
@@ -343,22 +342,9 @@ func zmpop(c *call) {
 		return
 	}
 	for _, key := range keys {
-		ed, ok := c.edit(key, kindZSet)
-		if !ok {
+		if c.popScoresOf(key, isMax, count) {
 			return
 		}
-		if ed.isNew {
-			continue
-		}
-		c.reply.array(2)
-		c.reply.bulk(key)
-		n := min(count, ed.value.(*zset).len())
-		c.reply.array(n)
-		for range n {
-			c.reply.array(2)
-			c.popScores(c.open(ed.entry, key, kindZSet), isMax, 1, false)
-		}
-		return
 	}
 	c.reply.nullArray()
 }

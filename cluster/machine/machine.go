@@ -102,7 +102,7 @@ type Shell interface {
 	Number() uint64
 	// Deadline moves key's deadline in the index from was to at. Zero means
 	// none. The caller says what the deadline was, so that no second index is
-	// needed to find it.
+	// needed to find it. The key is read, and neither kept nor changed.
 	Deadline(key []byte, was, at time.Duration)
 	// Emit tells the subscribers on this node.
 	Emit(e Event)

@@ -39,6 +39,7 @@ func (c *devCommand) Run(ctx context.Context, p process) error {
 	if err := d.open(ctx, c.Nodes); err != nil {
 		return whileRunning(ctx, err)
 	}
+	defer limitMemory(p.env, huddle.DefaultCacheBytes, d.nodes...)()
 	if err := d.print(p.stdout); err != nil {
 		return err
 	}

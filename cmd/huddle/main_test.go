@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 )
 
@@ -191,14 +192,15 @@ func TestNothingAnswers(t *testing.T) {
 
 func TestStatusForPeople(t *testing.T) {
 	var out bytes.Buffer
-	err := printStatus(&out, cluster.Status{
+	status := clusterStatus{Status: cluster.Status{
 		Cluster: "5f0c", Node: "b2", Leader: "a1", Term: 3, Index: 812, Quorum: true, Level: 1,
 		Problems: []string{"pod-1 is dead: start it again, or huddle forget b2"},
 		Members: []cluster.Member{
 			{ID: "a1", Name: "pod-0", Address: "10.1.2.3:7947", Role: "leader", State: "alive", Index: 812, Version: "0.1.0", Durable: true},
 			{ID: "b2", Name: "pod-1", Role: "nonvoter", State: "dead", Index: 9},
 		},
-	})
+	}, Ring: cache.Ring{Version: 41, Settled: true, Members: []cache.RingMember{{ID: "a1", Share: 0.996}}}}
+	err := printStatus(&out, status)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,15 +211,26 @@ voters   1 of 2 members
 term     3
 index    812
 level    1
+ring     1 serve the cache, since index 41
 
-NAME   ROLE      STATE  INDEX  VERSION  KEEPS   ADDRESS        ID
-pod-0  leader    alive  812    0.1.0    disk    10.1.2.3:7947  a1
-pod-1  nonvoter  dead   9      -        memory  -              b2 (asked)
+NAME   ROLE      STATE  INDEX  VERSION  KEEPS   CACHE  ADDRESS        ID
+pod-0  leader    alive  812    0.1.0    disk    100%   10.1.2.3:7947  a1
+pod-1  nonvoter  dead   9      -        memory  -      -              b2 (asked)
 
 problem: pod-1 is dead: start it again, or huddle forget b2
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for want, ring := range map[string]cache.Ring{
+		"ring     -\n": {},
+		"ring     2 serve the cache, being agreed on\n": {Members: make([]cache.RingMember, 2)},
+	} {
+		status.Ring = ring
+		out.Reset()
+		if err := printStatus(&out, status); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("got %v and\n%s\nwant %q in it", err, out.String(), want)
+		}
 	}
 }
 

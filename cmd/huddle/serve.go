@@ -40,14 +40,14 @@ type serveCommand struct {
 	TLSCert      string `name:"tls-cert" setting:"" help:"Certificate of the client listeners." placeholder:"FILE"`
 	TLSKey       string `name:"tls-key" setting:"" help:"Key of that certificate." placeholder:"FILE"`
 
-	CacheBytes *string `setting:"" hidden:""`
-	StateBytes size    `setting:"" help:"Most memory of the replicated state." default:"1GiB"`
-	MaxValue   size    `setting:"" help:"Longest value." default:"8MiB"`
-	Fsync      bool    `setting:"" help:"Wait for the disk before a write is acknowledged." default:"true" negatable:""`
-	Drain      span    `setting:"" help:"How long a stopping node goes on serving while its Service forgets it." default:"3s"`
-	RaftPace   count   `setting:"" help:"1 to 10, multiplies Raft's time-outs, for slow machines." default:"1"`
-	DNS        string  `name:"dns" setting:"" help:"Resolver to ask (the system's)." placeholder:"HOST:PORT"`
-	Log        level   `setting:"" help:"debug, info, warn or error." default:"info"`
+	CacheBytes size   `setting:"" help:"Most memory that this node gives to the cache." default:"256MiB"`
+	StateBytes size   `setting:"" help:"Most memory of the replicated state." default:"1GiB"`
+	MaxValue   size   `setting:"" help:"Longest value." default:"8MiB"`
+	Fsync      bool   `setting:"" help:"Wait for the disk before a write is acknowledged." default:"true" negatable:""`
+	Drain      span   `setting:"" help:"How long a stopping node goes on serving while its Service forgets it." default:"3s"`
+	RaftPace   count  `setting:"" help:"1 to 10, multiplies Raft's time-outs, for slow machines." default:"1"`
+	DNS        string `name:"dns" setting:"" help:"Resolver to ask (the system's)." placeholder:"HOST:PORT"`
+	Log        level  `setting:"" help:"debug, info, warn or error." default:"info"`
 }
 
 // Help implements kong.HelpProvider.
@@ -68,6 +68,7 @@ func (c *serveCommand) Run(ctx context.Context, parsed *kong.Context, p process)
 	if err != nil {
 		return inSettings(err)
 	}
+	defer limitMemory(p.env, int64(c.CacheBytes), node)()
 	cfg.Logger.Info("serving", slog.String("id", node.ID()), slog.String("version", version))
 	select {
 	case <-ctx.Done():
@@ -87,9 +88,6 @@ func (c *serveCommand) Run(ctx context.Context, parsed *kong.Context, p process)
 
 // config makes a Config of the settings.
 func (c *serveCommand) config(p process) (huddle.Config, error) {
-	if c.CacheBytes != nil {
-		return huddle.Config{}, usagef("HUDDLE_CACHE_BYTES: the cache is not built yet in this release; unset it")
-	}
 	password, err := p.env.secret("HUDDLE_PASSWORD", c.PasswordFile)
 	if err != nil {
 		return huddle.Config{}, err
@@ -113,7 +111,7 @@ func (c *serveCommand) config(p process) (huddle.Config, error) {
 		GossipPort: int(c.GossipPort), PeerPort: int(c.PeerPort),
 		RedisAddr: orOff(c.RedisAddr), HTTPAddr: orOff(c.HTTPAddr), HealthAddr: orOff(c.HealthAddr),
 		Password: password, Open: c.Open, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		StateBytes: int64(c.StateBytes), MaxValue: int(c.MaxValue),
+		CacheBytes: int64(c.CacheBytes), StateBytes: int64(c.StateBytes), MaxValue: int(c.MaxValue),
 		NoSync: !c.Fsync, Drain: cmp.Or(time.Duration(c.Drain), -1), RaftPace: int(c.RaftPace), DNS: c.DNS,
 		Version: version,
 		Logger:  newLogger(p.stderr, slog.Level(c.Log)),

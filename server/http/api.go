@@ -17,7 +17,7 @@ const maxBody = 64 << 10
 // from, to the mux.
 func (s *Server) calls(mux *http.ServeMux) {
 	config := huma.DefaultConfig("Huddle", s.cfg.Version)
-	config.Info.Description = "A shared backing service that the replicas of a service are themselves: sessions, counters, limits and locks, replicated by Raft. Every call works on every node."
+	config.Info.Description = "A shared backing service that the replicas of a service are themselves: sessions, counters, limits and locks, replicated by Raft, and a cache that is sharded between them. Every call works on every node."
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	config.CreateHooks, config.OpenAPIPath, config.DocsPath, config.SchemasPath = nil, "", "", ""
 	config.RejectUnknownQueryParameters = true
@@ -36,7 +36,7 @@ func (s *Server) calls(mux *http.ServeMux) {
 // groups are the functions that register the calls of one feature each.
 func (s *Server) groups() []func(huma.API) {
 	return []func(huma.API){
-		s.sessionCalls, s.counterCalls, s.limitCalls, s.lockCalls, s.clusterCalls, s.backupCalls,
+		s.sessionCalls, s.counterCalls, s.limitCalls, s.lockCalls, s.cacheCalls, s.clusterCalls, s.backupCalls,
 	}
 }
 

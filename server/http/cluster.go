@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 )
 
@@ -44,8 +45,19 @@ func (s *Server) clusterCalls(api huma.API) {
 // body is an answer that is one JSON value.
 type body[T any] struct{ Body T }
 
-func (s *Server) status(ctx context.Context, _ *struct{}) (*body[cluster.Status], error) {
-	return &body[cluster.Status]{s.cfg.Node.Status(ctx)}, nil
+// clusterAnswer is what the node knows of the cluster.
+type clusterAnswer struct {
+	cluster.Status
+	Ring *cache.Ring `json:"ring,omitempty" doc:"who serves the cache"`
+}
+
+func (s *Server) status(ctx context.Context, _ *struct{}) (*body[clusterAnswer], error) {
+	answer := &body[clusterAnswer]{clusterAnswer{Status: s.cfg.Node.Status(ctx)}}
+	if s.cfg.Cache != nil {
+		ring := s.cfg.Cache.Ring()
+		answer.Body.Ring = &ring
+	}
+	return answer, nil
 }
 
 func (s *Server) recover(ctx context.Context, in *struct {

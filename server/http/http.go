@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/counters"
 	"github.com/huddlecache/huddle/locks"
@@ -58,6 +59,7 @@ type Config struct {
 	Node     Node
 	Sessions *sessions.Sessions
 	Locks    *locks.Locks
+	Cache    *cache.Cache
 	Counting *counters.Counters
 	Redis    *redis.Counters // shown among the metrics; none if nil
 	Password string          // asked of every call but /livez and /readyz; none if empty

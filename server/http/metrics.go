@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/server/redis"
 )
@@ -31,9 +32,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := sink{out}
 	s.gauge("huddle_build_info", "Always 1, with the release as a label.", 1, label{"version", c.cfg.Version})
 	s.gauge("huddle_ready", "Whether this node should be sent clients (1) or not (0).", truth(c.cfg.Node.Ready() == nil))
-	s.status(c.cfg.Node.Status(ctx))
+	status := c.cfg.Node.Status(ctx)
+	s.status(status)
 	if c.cfg.Redis != nil {
 		s.redis(c.cfg.Redis)
+	}
+	if c.cfg.Cache != nil {
+		s.cache(c.cfg.Cache.Counters(), c.cfg.Cache.Ring(), status.Node)
 	}
 }
 
@@ -89,6 +94,7 @@ func (s sink) redis(c *redis.Counters) {
 	s.counter("huddle_redis_batches_total", "Calls of the log: writes and reads divided by these is how full a batch is.", c.Batches.Load())
 	s.counter("huddle_redis_received_bytes_total", "Bytes received from Redis clients.", c.Received.Load())
 	s.counter("huddle_redis_sent_bytes_total", "Bytes sent to Redis clients.", c.Sent.Load())
+	s.counter("huddle_redis_cut_off_total", "Connections closed because their clients did not read the messages of what they had subscribed to.", c.Slow.Load())
 	for _, kind := range []struct {
 		name  string
 		count *atomic.Uint64
@@ -105,6 +111,30 @@ func (s sink) redis(c *redis.Counters) {
 	} {
 		s.counter("huddle_redis_errors_total", "Errors answered to Redis clients, by kind.", kind.count.Load(), label{"kind", kind.name})
 	}
+}
+
+func (s sink) cache(c cache.Counters, r cache.Ring, self string) {
+	s.counter("huddle_cache_hits_total", "Looks at this node's memory that found a value, near copies included. What another node is asked for counts there.", c.Hits)
+	s.counter("huddle_cache_misses_total", "Looks at this node's memory that found no value.", c.Misses)
+	s.counter("huddle_cache_puts_total", "Values taken in: written, handed over, or copied from their owner.", c.Puts)
+	s.counter("huddle_cache_refused_total", "Values not taken in: outdated by an invalidation, or too large.", c.Refused)
+	s.counter("huddle_cache_evictions_total", "Values dropped to make room.", c.Evictions)
+	s.counter("huddle_cache_expirations_total", "Values dropped after their end.", c.Expirations)
+	s.counter("huddle_cache_invalidated_total", "Values dropped because they were made void.", c.Invalidated)
+	s.counter("huddle_cache_removals_total", "Values dropped because they are another node's now.", c.Removals)
+	s.counter("huddle_cache_loads_total", "Runs of loaders on this node.", c.Loads)
+	s.gauge("huddle_cache_entries", "Values kept by this node.", float64(c.Entries))
+	s.gauge("huddle_cache_bytes", "Memory that they take, with all that is kept beside them.", float64(c.Bytes))
+	s.gauge("huddle_cache_bound_bytes", "Most memory that this node gives to the cache.", float64(c.Bound))
+	share := 0.0
+	for _, m := range r.Members {
+		if m.ID == self {
+			share = m.Share
+		}
+	}
+	s.gauge("huddle_cache_share", "Share of all keys that this node owns, from 0 to 1.", share)
+	s.gauge("huddle_cache_members", "Nodes that serve the cache.", float64(len(r.Members)))
+	s.gauge("huddle_cache_ring_settled", "Whether all who serve are known to know of each other (1) or not (0).", truth(r.Settled))
 }
 
 func truth(b bool) float64 {

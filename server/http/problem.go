@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/counters"
@@ -36,6 +37,10 @@ var (
 // may be sent again; 504 promises nothing.
 func problemKinds() []problemKind {
 	return []problemKind{
+		{cache.ErrNotFound, http.StatusNotFound, "not-found", "Not found"},
+		{cache.ErrConflict, http.StatusConflict, "not-kept", "The value is not kept"},
+		{cache.ErrTooBig, http.StatusRequestEntityTooLarge, "too-big", "Too big"},
+		{cache.ErrInvalid, http.StatusBadRequest, "malformed", "Malformed request"},
 		{machine.ErrUnknown, http.StatusGatewayTimeout, "unknown", "The outcome is unknown"},
 		{machine.ErrNoQuorum, http.StatusServiceUnavailable, "no-quorum", "A majority of the voters cannot be reached"},
 		{machine.ErrOverloaded, http.StatusServiceUnavailable, "overloaded", "Too much waits already"},

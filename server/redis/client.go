@@ -13,14 +13,11 @@ import (
 
 // clientCommands returns the table of the subcommands of CLIENT.
 func clientCommands() map[string]*command {
-	noTracking := func(c *conn, args [][]byte) {
-		c.fail("ERR CLIENT " + strings.ToUpper(string(args[1])) + " is not supported: this server does not track what clients have read")
-	}
-	return table(
-		command{name: "client|caching", arity: 3, run: noTracking},
+	return table(append(trackingCommands(),
 		command{name: "client|getname", arity: 2, run: (*conn).clientGetName},
-		command{name: "client|getredir", arity: 2, run: func(c *conn, _ [][]byte) { c.out = resp.AppendInt(c.out, -1) }},
 		command{name: "client|help", arity: 2, run: help("CLIENT",
+			"CACHING (YES|NO)", "Track, or do not track, what the next command reads, in OPTIN or OPTOUT mode.",
+			"GETREDIR", "Return the client ID that invalidations are redirected to.",
 			"GETNAME", "Return the name of the current connection.",
 			"ID", "Return the ID of the current connection.",
 			"INFO", "Return information about the current client connection.",
@@ -32,6 +29,9 @@ func clientCommands() map[string]*command {
 			"REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection.",
 			"SETINFO (LIB-NAME|LIB-VER) <value>", "Say which library the client uses.",
 			"SETNAME <name>", "Assign the name <name> to the current connection.",
+			"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]", "Tell the client when keys that it has read are changed.",
+			"TRACKINGINFO", "Report tracking status for the current connection.",
+			"UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client.",
 		)},
 		command{name: "client|id", arity: 2, run: func(c *conn, _ [][]byte) { c.out = resp.AppendInt(c.out, c.id) }},
 		command{name: "client|info", arity: 2, run: func(c *conn, _ [][]byte) { c.listed([]*conn{c}) }},
@@ -42,9 +42,8 @@ func clientCommands() map[string]*command {
 		command{name: "client|reply", arity: 3, noMulti: true, run: (*conn).clientReply},
 		command{name: "client|setinfo", arity: 4, run: (*conn).clientSetInfo},
 		command{name: "client|setname", arity: 3, run: (*conn).clientSetName},
-		command{name: "client|tracking", arity: -3, run: noTracking},
-		command{name: "client|unblock", arity: -3, run: func(c *conn, _ [][]byte) { c.out = resp.AppendInt(c.out, 0) }},
-	)
+		command{name: "client|unblock", arity: -3, run: (*conn).clientUnblock},
+	)...)
 }
 
 func (c *conn) clientGetName([][]byte) {
@@ -127,14 +126,12 @@ func (c *conn) clientList(args [][]byte) {
 	switch {
 	case len(args) == 2:
 	case len(args) == 4 && isWord(args[2], "type"):
-		isNormal, isType := clientType(args[3])
+		isOf, isType := clientType(args[3])
 		if !isType {
 			c.fail("ERR Unknown client type '" + string(clip(args[3], quotedBytes)) + "'")
 			return
 		}
-		if !isNormal {
-			conns = nil
-		}
+		conns = slices.DeleteFunc(conns, func(other *conn) bool { return !isOf(other) })
 	case len(args) > 3 && isWord(args[2], "id"):
 		ids := make(map[int64]bool)
 		for _, arg := range args[3:] {
@@ -171,13 +168,20 @@ func (c *conn) describe(b *strings.Builder) {
 	if name := c.last.Load(); name != nil {
 		last = *name
 	}
-	if _, isUnix := c.socket.(*net.UnixConn); isUnix {
-		flags = "U"
+	if f.channels+f.patterns > 0 {
+		flags = "P"
 	}
-	fmt.Fprintf(b, "id=%d addr=%s laddr=%s name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=-1 cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+	if c.blocked.Load() != nil {
+		flags = strings.TrimPrefix(flags, "N") + "b"
+	}
+	flags = f.trackFlags(flags)
+	if _, isUnix := c.socket.(*net.UnixConn); isUnix {
+		flags = strings.TrimPrefix(flags, "N") + "U"
+	}
+	fmt.Fprintf(b, "id=%d addr=%s laddr=%s name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=0 multi=-1 cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s\n",
 		c.id, c.address(), c.local(), f.name,
 		int(age.Seconds()), int((age - time.Duration(c.active.Load())).Seconds()), flags,
-		f.db, last, user, f.proto, f.library, f.libraryVersion)
+		f.db, f.channels, f.patterns, last, user, f.redirection(), f.proto, f.library, f.libraryVersion)
 }
 
 // address returns where the client is, and local where it is served, as Redis
@@ -196,15 +200,19 @@ func (c *conn) local() string {
 	return c.socket.LocalAddr().String()
 }
 
-// clientType reads the type of a connection; all that there are, are normal.
-func clientType(arg []byte) (isNormal, isType bool) {
+// clientType reads a type of connections. Those that have subscribed are of
+// pubsub, all others normal.
+func clientType(arg []byte) (isOf func(*conn) bool, isType bool) {
+	isPubSub := func(c *conn) bool { f := c.face.Load(); return f.channels+f.patterns > 0 }
 	switch strings.ToLower(string(arg)) {
 	case "normal":
-		return true, true
-	case "master", "replica", "slave", "pubsub":
-		return false, true
+		return func(c *conn) bool { return !isPubSub(c) }, true
+	case "pubsub":
+		return isPubSub, true
+	case "master", "replica", "slave":
+		return func(*conn) bool { return false }, true
 	}
-	return false, false
+	return nil, false
 }
 
 // clientKill answers CLIENT KILL, the old form with an address and the new
@@ -247,11 +255,11 @@ func (c *conn) killFilter(args [][]byte) (isMeant func(*conn) bool, complaint st
 		case "laddr":
 			filters = append(filters, func(other *conn) bool { return other.local() == value })
 		case "type":
-			isNormal, isType := clientType(args[1])
+			isOf, isType := clientType(args[1])
 			if !isType {
 				return nil, "ERR Unknown client type '" + string(clip(args[1], quotedBytes)) + "'"
 			}
-			filters = append(filters, func(*conn) bool { return isNormal })
+			filters = append(filters, isOf)
 		case "user":
 			if value != user {
 				return nil, "ERR No such user '" + string(clip(args[1], quotedBytes)) + "'"

@@ -26,7 +26,6 @@ func TestClientList(t *testing.T) {
 		one.wantPrefix("CLIENT INFO", "=186\r\ntxt:id=1 addr=10.9.9.9:40001 ")
 		one.want("CLIENT SETINFO FOO x", "-ERR Unrecognized option 'FOO'\r\n")
 		one.want("CLIENT SETINFO LIB-NAME 'a b'", "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n")
-		one.wantPrefix("CLIENT TRACKING ON", "-ERR CLIENT TRACKING is not supported")
 		one.want("RESET", "+RESET\r\n")
 		one.want("CLIENT GETNAME", "$-1\r\n")
 	})
@@ -63,7 +62,7 @@ func TestClientKill(t *testing.T) {
 func TestHelp(t *testing.T) {
 	in(t, redis.Config{}, func(w *world) {
 		c := w.connect()
-		c.wantPrefix("CLIENT HELP", "*25\r\n+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n+GETNAME\r\n")
+		c.wantPrefix("CLIENT HELP", "*35\r\n+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n+CACHING (YES|NO)\r\n")
 		c.wantPrefix("COMMAND HELP", "*15\r\n")
 		c.wantPrefix("CONFIG HELP", "*9\r\n")
 	})

@@ -32,8 +32,8 @@ func (c *command) accepts(args int) bool {
 // ownCommands returns the table of the commands that are answered here.
 func ownCommands() map[string]*command {
 	return table(slices.Concat(
-		connCommands(), transactionCommands(),
-		sessionCommands(), counterCommands(), limitCommands(), lockCommands(),
+		connCommands(), transactionCommands(), publishCommands(),
+		sessionCommands(), counterCommands(), limitCommands(), lockCommands(), cacheCommands(),
 	)...)
 }
 

@@ -27,7 +27,7 @@ func (s *Server) parameters() []parameter {
 		{"maxclients", strconv.Itoa(s.config.MaxConns)},
 		{"maxmemory", strconv.FormatInt(stats.StateLimit, 10)},
 		{"maxmemory-policy", "noeviction"},
-		{"notify-keyspace-events", ""},
+		{noticesParameter, "gxKE"},
 		{"proto-max-bulk-len", strconv.Itoa(s.config.MaxValue)},
 		{"save", ""},
 		{"tcp-keepalive", strconv.Itoa(int(keepAlive.Seconds()))},
@@ -59,6 +59,13 @@ func (c *conn) configGet(args [][]byte) {
 	}
 }
 
+// noticesParameter is of the notices of keys. There are always those of classes
+// g and x, as CONFIG GET says, in both their channels: a node makes the ones
+// that its clients have subscribed to, and no others. CONFIG SET takes any
+// classes that Redis has and changes nothing, for clients set it before they
+// subscribe, as if nobody had before them.
+const noticesParameter = "notify-keyspace-events"
+
 // configSet answers CONFIG SET name value …: a value that a parameter has
 // already is accepted.
 func (c *conn) configSet(args [][]byte) {
@@ -77,6 +84,11 @@ func (c *conn) configSet(args [][]byte) {
 		case !found:
 			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
 			return
+		case strings.EqualFold(name, noticesParameter):
+			if strings.Trim(string(args[i+1]), "Ag$lshzxeKEtmdn") != "" {
+				c.fail("ERR CONFIG SET failed (possibly related to argument '" + name + "') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+				return
+			}
 		case value != string(args[i+1]):
 			c.fail("ERR CONFIG SET failed (possibly related to argument '" + name + "') - can't set immutable config")
 			return

@@ -28,17 +28,18 @@ const (
 // its goroutine.
 type conn struct {
 	// What others may read.
-	server *Server
-	socket net.Conn
-	id     int64
-	since  time.Time
-	face   atomic.Pointer[face]
-	active atomic.Int64           // nanoseconds from since to the last batch
-	last   atomic.Pointer[string] // name of the last command
+	server  *Server
+	socket  net.Conn
+	id      int64
+	since   time.Time
+	face    atomic.Pointer[face]
+	blocked atomic.Pointer[waiter] // what waits for it; nil while nothing does
+	active  atomic.Int64           // nanoseconds from since to the last batch
+	last    atomic.Pointer[string] // name of the last command
 
 	reader  *resp.Reader
 	out     []byte    // replies that have not been written
-	patient time.Time // the write deadline
+	patient time.Time // the write deadline; whoever writes has it, see outbox
 	leaving bool      // the connection ends after this batch
 	linger  bool      // and its client is to read the last reply
 
@@ -56,6 +57,14 @@ type conn struct {
 
 	transaction transaction // since WATCH or MULTI
 	isHushed    bool        // the reply of the command that runs is dropped
+	isExecuting bool        // EXEC runs what was queued
+	isPushed    bool        // the replies of the command that runs are messages, which CLIENT REPLY leaves alone
+
+	outbox        *outbox // messages that are no replies; nil until listen
+	subscriptions *subscriptions
+	tracker       *tracker // nil unless the client keeps copies
+	isCaching     bool     // CLIENT CACHING came before this command
+	reading       reading  // of which copies may be kept, by run or by the transaction
 }
 
 // A face is what CLIENT LIST shows of a connection. It is replaced, never
@@ -63,6 +72,8 @@ type conn struct {
 type face struct {
 	name, library, libraryVersion string
 	db, proto                     int
+	channels, patterns            int // subscribed to
+	tracker                       *tracker
 }
 
 func newConn(s *Server, socket net.Conn) *conn {
@@ -94,12 +105,14 @@ func (r counted) Read(p []byte) (int, error) {
 // serve answers commands until the client leaves, is sent away, or the server
 // closes.
 func (c *conn) serve() {
+	defer c.unplug()
 	defer c.server.leave(c)
 	defer c.guard.end()
 	c.keepAlive()
 	for !c.leaving {
 		c.answerBatch()
 		c.flush()
+		c.release()
 	}
 	if c.linger {
 		c.say()
@@ -121,6 +134,7 @@ func (c *conn) keepAlive() {
 // with it.
 func (c *conn) answerBatch() {
 	args, err := c.reader.Read()
+	c.hold()
 	n := uint64(0)
 	for found := true; found; args, found, err = c.reader.Next() {
 		if err != nil {
@@ -140,19 +154,25 @@ func (c *conn) answerBatch() {
 
 // answer answers a command, or adds it to the run.
 func (c *conn) answer(args [][]byte) {
-	if cmd, rest, id, isKeyed := c.keyed(args); isKeyed && c.isKnown && !c.transaction.isOpen {
+	if cmd, rest, id, isKeyed := c.keyed(args); isKeyed && c.isKnown && !c.transaction.isOpen && !c.isSubscriber() {
 		c.last.Store(&cmd.Name)
 		c.add(cmd, rest, id)
+		c.endCaching(args)
 		return
 	}
 	c.execute()
 	if cmd, found := find(c.server.commands, args[0]); found && cmd.waits {
 		c.flush()
+		c.release() // messages do not wait for what it waits for
+	} else if blocks(args[0]) {
+		c.flush()
 	}
 	before := len(c.out)
-	c.isHushed, c.skip = c.skip, false
+	c.isHushed, c.skip, c.isPushed = c.skip, false, false
 	c.dispatch(args)
-	if c.isHushed || c.silent {
+	c.endCaching(args)
+	c.hold()
+	if (c.isHushed || c.silent) && !c.isPushed {
 		c.out = c.out[:before]
 	}
 }
@@ -160,6 +180,9 @@ func (c *conn) answer(args [][]byte) {
 // dispatch answers a command that does not go to the log by itself. Like Redis
 // it tells strangers which commands there are, but no more.
 func (c *conn) dispatch(args [][]byte) {
+	if c.isSubscriber() && c.refuseSubscriber(args) {
+		return
+	}
 	if c.transaction.isOpen {
 		c.enqueue(args)
 		return
@@ -167,6 +190,10 @@ func (c *conn) dispatch(args [][]byte) {
 	if cmd, found := keyspace.Lookup(args[0]); found {
 		if !cmd.Accepts(len(args)) {
 			c.fail(wrongArity(cmd.Name))
+			return
+		}
+		if c.isKnown && cmd.Blocks {
+			c.block(cmd, args)
 			return
 		}
 		c.fail(errNoAuth)
@@ -244,9 +271,18 @@ func (c *conn) flush() {
 	}
 }
 
-// write waits until the client has taken all of data; one that takes too
-// little for too long is cut off, so that it holds no memory.
+// write waits until the client has taken all of data, which are whole replies.
 func (c *conn) write(data []byte) {
+	c.claim()
+	if c.transmit(data) != nil {
+		c.leaving, c.linger = true, false
+	}
+	c.unclaim()
+}
+
+// transmit waits until the client has taken all of data; one that takes too
+// little for too long is cut off, so that it holds no memory.
+func (c *conn) transmit(data []byte) error {
 	for len(data) > 0 {
 		if now := time.Now(); c.patient.Sub(now) < writePatience*3/4 {
 			c.patient = now.Add(writePatience)
@@ -255,11 +291,11 @@ func (c *conn) write(data []byte) {
 		n, err := c.socket.Write(data[:min(len(data), writeChunk)])
 		c.server.Counters.Sent.Add(uint64(n))
 		if err != nil {
-			c.leaving, c.linger = true, false
-			return
+			return err
 		}
 		data = data[n:]
 	}
+	return nil
 }
 
 // say lets the client read the last reply: were the connection closed with

@@ -29,6 +29,8 @@ type Counters struct {
 	Unknown    atomic.Uint64 // UNAVAILABLE: the outcome is unknown, or there was no answer in time
 	BadAuth    atomic.Uint64 // WRONGPASS, and AUTH without a password
 	Protocol   atomic.Uint64 // connections closed because they did not speak RESP
+
+	Slow atomic.Uint64 // connections cut off because they did not read their messages
 }
 
 // failed returns the counter of an error of the log.

@@ -99,12 +99,13 @@ func (s *Server) port() int {
 }
 
 func (c *conn) infoClients() []string {
+	trackers, _, _, _ := c.server.tracking.counts()
 	return []string{
 		fmt.Sprintf("connected_clients:%d", c.server.Connections()),
 		"cluster_connections:0",
 		fmt.Sprintf("maxclients:%d", c.server.config.MaxConns),
-		"blocked_clients:0",
-		"tracking_clients:0",
+		fmt.Sprintf("blocked_clients:%d", c.server.keeper.blocked.Load()),
+		fmt.Sprintf("tracking_clients:%d", trackers),
 	}
 }
 
@@ -131,6 +132,8 @@ func (c *conn) infoPersistence() []string {
 
 func (c *conn) infoStats() []string {
 	n := &c.server.Counters
+	channels, patterns := c.server.hub.counts()
+	_, keys, items, prefixes := c.server.tracking.counts()
 	return []string{
 		fmt.Sprintf("total_connections_received:%d", n.Accepted.Load()),
 		fmt.Sprintf("total_commands_processed:%d", n.Commands.Load()),
@@ -138,6 +141,11 @@ func (c *conn) infoStats() []string {
 		fmt.Sprintf("total_net_output_bytes:%d", n.Sent.Load()),
 		fmt.Sprintf("rejected_connections:%d", n.Refused.Load()),
 		"evicted_keys:0",
+		fmt.Sprintf("pubsub_channels:%d", channels),
+		fmt.Sprintf("pubsub_patterns:%d", patterns),
+		fmt.Sprintf("tracking_total_keys:%d", keys),
+		fmt.Sprintf("tracking_total_items:%d", items),
+		fmt.Sprintf("tracking_total_prefixes:%d", prefixes),
 	}
 }
 

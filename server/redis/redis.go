@@ -19,8 +19,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster/machine"
 	"github.com/huddlecache/huddle/counters"
+	"github.com/huddlecache/huddle/keyspace"
 	"github.com/huddlecache/huddle/locks"
 	"github.com/huddlecache/huddle/server/resp"
 	"github.com/huddlecache/huddle/sessions"
@@ -42,13 +44,20 @@ type Config struct {
 	Log       machine.Log    // of the quorum databases' keyspace
 	Sessions  *sessions.Sessions
 	Locks     *locks.Locks
+	Cache     *cache.Cache
 	Counting  *counters.Counters
 	Password  string       // of the user default; none if empty
 	MaxValue  int          // longest argument in bytes; 8 MiB
 	MaxConns  int          // connections at a time; 10,000
 	Version   string       // release of Huddle, for people
 	Stats     func() Stats // what INFO says of the node; nothing if nil. It must not wait
-	Logger    *slog.Logger // discards by default
+
+	// Reach waits until this node has applied the entry at index of a cluster,
+	// and given out the events of all up to it (machine.Peers). If nil, a query
+	// of the log is taken to do that.
+	Reach func(ctx context.Context, cluster string, index uint64) error
+
+	Logger *slog.Logger // discards by default
 }
 
 // Stats is what INFO says of the node beyond what this package knows.
@@ -70,6 +79,13 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Stats == nil {
 		c.Stats = func() Stats { return Stats{} }
+	}
+	if c.Reach == nil {
+		log, question := c.Log, keyspace.AppendWatch(nil, nil)
+		c.Reach = func(ctx context.Context, cluster string, index uint64) error {
+			_, _, err := log.Query(ctx, machine.AtLeast(cluster, index), question)
+			return err
+		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -96,8 +112,11 @@ type Server struct {
 	commands map[string]*command // what is answered here, by name in lower case
 	since    time.Time
 	lastID   atomic.Int64
+	hub      *hub
+	keeper   *keeper
+	tracking *tracking
 	resets   atomic.Uint64 // how often the whole keyspace was replaced: no watch outlives that
-	unwatch  func()        // ends the subscription that counts them
+	unhear   func()        // ends the subscription to the log's events, see hear
 
 	ctx       context.Context // ends with the patience of Close
 	cancel    context.CancelFunc
@@ -122,18 +141,36 @@ func Open(config Config) (*Server, error) {
 		commands: ownCommands(),
 		since:    time.Now(),
 		closing:  make(chan struct{}),
+		hub:      newHub(),
+		keeper:   newKeeper(config.Log),
 		conns:    map[int64]*conn{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.unwatch = config.Log.Subscribe(func(e machine.Event) {
-		if e.Reset {
-			s.resets.Add(1)
-		}
-	})
+	s.tracking = newTracking(s)
+	s.unhear = config.Log.Subscribe(s.hear)
+	go s.keeper.keep(s.ctx) // Close waits for it
 	for _, l := range config.Listeners {
 		s.wg.Go(func() { s.accept(l) })
 	}
 	return s, nil
+}
+
+// hear passes the events of the keyspace on to those who wait for them here.
+// It is called in the order of the log, which waits for it.
+func (s *Server) hear(e machine.Event) {
+	s.tracking.hear(e)
+	s.keeper.hear(e)
+	switch {
+	case e.Reset: // events may have been missed
+		s.resets.Add(1)
+		s.hub.cut()
+	case e.Kind == keyspace.EventMessage:
+		if channel, message, ok := keyspace.ReadMessage(e.Key); ok {
+			s.hub.publish(channel, message)
+		}
+	case e.Kind == keyspace.EventNotice:
+		s.hub.notice(e.Key)
+	}
 }
 
 // Close stops listening and ends all connections: idle ones at once, others
@@ -152,6 +189,7 @@ func (s *Server) close() error {
 	s.isClosing.Store(true)
 	s.mu.Unlock()
 	close(s.closing)
+	s.tracking.close()
 	var errs []error
 	for _, l := range s.config.Listeners {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -172,7 +210,8 @@ func (s *Server) close() error {
 	s.wg.Wait()
 	cut.Stop()
 	s.cancel()
-	s.unwatch()
+	s.unhear()
+	<-s.keeper.done
 	return errors.Join(errs...)
 }
 
@@ -229,9 +268,17 @@ func refuse(socket net.Conn) {
 // leave is the end of a connection.
 func (s *Server) leave(c *conn) {
 	_ = c.socket.Close()
+	c.untrack()
 	s.mu.Lock()
 	delete(s.conns, c.id)
 	s.mu.Unlock()
+}
+
+// byID returns the connection that has an ID, or nil.
+func (s *Server) byID(id int64) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[id]
 }
 
 // all returns the connections there are, oldest first.

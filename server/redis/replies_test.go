@@ -114,7 +114,7 @@ func TestReplies(t *testing.T) {
 		{"COMMAND FOO", "-ERR unknown subcommand 'FOO'. Try COMMAND HELP.\r\n", ""},
 		{"CONFIG GET maxmemory-policy", "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n", "%1\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n"},
 		{"CONFIG GET MAXMEMORY-POLICY", "*2\r\n$16\r\nMAXMEMORY-POLICY\r\n$10\r\nnoeviction\r\n", "%1\r\n$16\r\nMAXMEMORY-POLICY\r\n$10\r\nnoeviction\r\n"},
-		{"CONFIG GET notify-keyspace-*", "*2\r\n$22\r\nnotify-keyspace-events\r\n$0\r\n\r\n", "%1\r\n$22\r\nnotify-keyspace-events\r\n$0\r\n\r\n"},
+		{"CONFIG GET notify-keyspace-*", "*2\r\n$22\r\nnotify-keyspace-events\r\n$4\r\ngxKE\r\n", "%1\r\n$22\r\nnotify-keyspace-events\r\n$4\r\ngxKE\r\n"},
 		{"CONFIG GET nosuch [", "*0\r\n", "%0\r\n"},
 		{"CONFIG GET requirepass", "*0\r\n", "%0\r\n"},
 		{"CONFIG SET foo bar", "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n", ""},

@@ -32,6 +32,8 @@ type run struct {
 	size   int    // of their arguments
 	writes int
 	isMute bool // the first reply is dropped, after CLIENT REPLY SKIP
+
+	publications []publication
 }
 
 // seen is a place in a cluster's log that a client has seen the effect of.
@@ -45,13 +47,13 @@ type seen struct {
 // keyed if there is no such command or it cannot be executed.
 func (c *conn) keyed(args [][]byte) (cmd *keyspace.Command, rest [][]byte, id string, isKeyed bool) {
 	if cmd, found := keyspace.Lookup(args[0]); found {
-		return cmd, args, "", cmd.Accepts(len(args))
+		return cmd, args, "", cmd.Accepts(len(args)) && !cmd.Blocks
 	}
 	if !isWord(args[0], "idem") || len(args) < 3 || len(args[1]) == 0 || len(args[1]) > maxIdem {
 		return nil, nil, "", false
 	}
 	cmd, found := keyspace.Lookup(args[2])
-	if !found || !cmd.Writes || !cmd.Accepts(len(args)-2) {
+	if !found || !cmd.Writes || cmd.Blocks || !cmd.Accepts(len(args)-2) {
 		return nil, nil, "", false
 	}
 	return cmd, args[2:], string(args[1]), true
@@ -69,6 +71,8 @@ func (c *conn) idemOwn(args [][]byte) {
 		c.fail("ERR IDEM cannot be nested")
 	case found && !cmd.Writes:
 		c.fail("ERR IDEM takes commands that write, and '" + cmd.Name + "' does not: it may be repeated without")
+	case found && cmd.Blocks && cmd.Accepts(len(args)-2):
+		c.fail("ERR IDEM does not take '" + cmd.Name + "', which may wait: use LMOVE, or a transaction")
 	case found:
 		c.fail(wrongArity(cmd.Name))
 	case isOwn && own.idem:
@@ -111,12 +115,16 @@ func (c *conn) add(cmd *keyspace.Command, args [][]byte, id string) {
 		// The items before keep the old room: nothing is copied.
 		r.data = make([]byte, 0, size+c.reader.Buffered())
 	}
+	c.willRead(cmd, args, id)
 	from := len(r.data)
 	r.data = keyspace.AppendCommand(r.data, c.db, c.proto, args)
 	item := machine.Item{Data: r.data[from:len(r.data):len(r.data)], Query: !cmd.Writes, Idem: id}
 	if cmd.Writes {
 		item.Frees = cmd.Frees(args)
 		r.writes++
+	}
+	if cmd.Name == "publish" {
+		r.publications = append(r.publications, publication{len(r.items), string(args[1])})
 	}
 	r.items = append(r.items, item)
 	r.size += size
@@ -143,9 +151,11 @@ func (c *conn) execute() {
 // executeTogether has all of the run executed in order, with nothing between.
 func (c *conn) executeTogether(r run) (size int) {
 	c.server.Counters.Batches.Add(1)
+	reading := c.beginReading()
 	replies, at, err := c.server.config.Log.Do(c.guard.context(c.server.ctx), r.items...)
 	if err == nil {
 		c.note(at)
+		c.tally(r.publications, replies)
 	}
 	for i, item := range r.items {
 		reply := machine.Reply{Err: err}
@@ -155,17 +165,23 @@ func (c *conn) executeTogether(r run) (size int) {
 		c.reply(item, reply, r.isMute && i == 0)
 		size += len(reply.Data)
 	}
+	if err == nil {
+		reading.isOld = reading.isOld || size > largeReplies // they may be of several states
+		c.endReading(&reading, at)
+	}
 	return size
 }
 
 // executeLocally asks this node's replica, once it knows what the client has
 // seen.
 func (c *conn) executeLocally(r run) (size int) {
+	reading := c.beginReading()
 	for i, item := range r.items {
 		c.server.Counters.Batches.Add(1)
 		data, at, err := c.server.config.Log.Query(c.guard.context(c.server.ctx), c.consistency(), item.Data)
 		if err == nil {
 			c.note(at)
+			c.endReading(&reading, at)
 		}
 		c.reply(item, machine.Reply{Data: data, Err: err}, r.isMute && i == 0)
 		size += len(data)

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/huddlecache/huddle/keyspace"
@@ -93,6 +94,9 @@ func (c *conn) hello(args [][]byte) {
 		return
 	}
 	c.proto = proto
+	if proto == resp.Proto3 { // so that others may redirect invalidations to it
+		c.listen()
+	}
 	c.show(func(f *face) {
 		f.proto = proto
 		if title != nil {
@@ -132,10 +136,14 @@ func isName(s []byte) bool {
 }
 
 func (c *conn) ping(args [][]byte) {
-	switch len(args) {
-	case 1:
+	switch {
+	case len(args) <= 2 && c.isSubscriber(): // an answer that cannot be mistaken for a message
+		c.out = resp.AppendArray(c.out, 2)
+		c.bulk("pong")
+		c.bulk(string(slices.Concat(args[1:]...)))
+	case len(args) == 1:
 		c.out = append(c.out, "+PONG\r\n"...)
-	case 2:
+	case len(args) == 2:
 		c.out = resp.AppendBulk(c.out, args[1])
 	default:
 		c.fail(wrongArity("ping"))
@@ -153,6 +161,9 @@ func (c *conn) reset([][]byte) {
 	c.db, c.proto = 0, resp.Proto2
 	c.silent, c.skip, c.isLocal = false, false, false
 	c.transaction = transaction{}
+	c.forget()
+	c.untrack()
+	c.settle()
 	c.show(func(f *face) { f.name, f.db, f.proto = "", c.db, c.proto })
 	c.out = append(c.out, "+RESET\r\n"...)
 }

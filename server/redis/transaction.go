@@ -260,7 +260,7 @@ func (c *conn) exec([][]byte) {
 		c.out = resp.AppendNullArray(c.out, c.proto)
 		return
 	}
-	db, face := c.db, c.face.Load()
+	db, face, subscriptions := c.db, c.face.Load(), c.subscriptions.clone()
 	item, complaint := c.transact(&t)
 	if complaint != "" {
 		c.fail(complaint)
@@ -271,8 +271,9 @@ func (c *conn) exec([][]byte) {
 			return
 		}
 	}
-	c.db = db // nothing was executed, SELECT neither
+	c.db = db // nothing was executed, SELECT and SUBSCRIBE neither
 	c.face.Store(face)
+	c.resubscribe(subscriptions)
 }
 
 // isArray reports whether a reply of RESP is an array, and there.
@@ -283,6 +284,7 @@ func isArray(reply []byte) bool {
 // transact makes one command of the log of a transaction. What is answered here
 // is executed meanwhile, so that SELECT holds for what follows.
 func (c *conn) transact(t *transaction) (item machine.Item, complaint string) {
+	c.reading = reading{}
 	steps := make([]keyspace.Step, len(t.queue))
 	item = machine.Item{Query: true, Frees: true, Idem: c.idem}
 	size, limit := t.size, c.server.maxTransaction()
@@ -296,6 +298,7 @@ func (c *conn) transact(t *transaction) (item machine.Item, complaint string) {
 			continue
 		}
 		steps[i] = keyspace.Step{DB: c.db, Args: q.args}
+		c.willRead(q.keyed, q.args, c.idem)
 		if q.keyed.Writes {
 			item.Query = false
 			item.Frees = item.Frees && q.keyed.Frees(q.args)
@@ -312,10 +315,10 @@ func (c *conn) transact(t *transaction) (item machine.Item, complaint string) {
 // captured returns the reply of a command that is answered here.
 func (c *conn) captured(q queued) []byte {
 	out := c.out
-	c.out = nil
+	c.out, c.isExecuting = nil, true
 	q.own.run(c, q.args)
 	reply := c.out
-	c.out = out
+	c.out, c.isExecuting = out, false
 	return reply
 }
 
@@ -328,6 +331,7 @@ func (c *conn) commit(item machine.Item, locally bool) (reply machine.Reply) {
 	} else {
 		n.Writes.Add(1)
 	}
+	reading := c.beginReading()
 	var at machine.Stamp
 	if locally {
 		reply.Data, at, reply.Err = c.server.config.Log.Query(c.context(), c.consistency(), item.Data)
@@ -336,11 +340,13 @@ func (c *conn) commit(item machine.Item, locally bool) (reply machine.Reply) {
 		if replies, at, reply.Err = c.server.config.Log.Do(c.context(), item); reply.Err == nil {
 			reply = replies[0]
 			c.note(at)
+			c.endReading(&reading, at)
 			return reply
 		}
 	}
 	if reply.Err == nil {
 		c.note(at)
+		c.endReading(&reading, at)
 	}
 	return reply
 }

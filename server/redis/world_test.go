@@ -31,6 +31,7 @@ type memory struct {
 	err     error                 // of Do and Query
 	delay   time.Duration         // before Do and Query answer; they keep to their context
 	heard   func(machine.Event)   // of who has subscribed
+	events  []machine.Event       // of the call that is executed
 }
 
 func newMemory() *memory {
@@ -61,6 +62,12 @@ func (m *memory) Do(ctx context.Context, items ...machine.Item) ([]machine.Reply
 			replies[i].Data = m.space.Apply(&machine.Tx{Stamp: m.at, Shell: m, Seed: [16]byte{1}}, item.Data)
 		}
 	}
+	for _, e := range m.events {
+		if e.Index = m.at.Index; m.heard != nil {
+			m.heard(e)
+		}
+	}
+	m.events = nil
 	return replies, m.at, nil
 }
 
@@ -100,7 +107,7 @@ func (m *memory) Subscribe(fn func(machine.Event)) (cancel func()) {
 func (m *memory) Now() (time.Duration, bool)                    { return m.at.Lease, true }
 func (m *memory) Number() uint64                                { m.numbers++; return m.numbers }
 func (m *memory) Deadline([]byte, time.Duration, time.Duration) {}
-func (m *memory) Emit(machine.Event)                            {}
+func (m *memory) Emit(e machine.Event)                          { m.events = append(m.events, e) }
 func (m *memory) Fail(err error)                                { panic(err) }
 
 func (m *memory) set(change func()) {
@@ -189,6 +196,22 @@ type client struct {
 	mu     sync.Mutex // guards what follows
 	got    bytes.Buffer
 	isOver bool
+	gate   chan struct{} // closed when it is to read again; nil while it does
+}
+
+// pause makes the client read no more, but for what it is about to get.
+func (c *client) pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gate = make(chan struct{})
+}
+
+func (c *client) resume() {
+	c.mu.Lock()
+	close(c.gate)
+	c.gate = nil
+	c.mu.Unlock()
+	synctest.Wait()
 }
 
 func (w *world) connect() *client {
@@ -211,9 +234,13 @@ func (c *client) listen() {
 		c.mu.Lock()
 		c.got.Write(buf[:n])
 		c.isOver = err != nil
+		gate := c.gate
 		c.mu.Unlock()
 		if err != nil {
 			return
+		}
+		if gate != nil {
+			<-gate
 		}
 	}
 }
