@@ -11,12 +11,14 @@ build: ## one static binary, ./bin/huddle
 
 test: deps ## everything, with the race detector and real clients
 	go test -race -shuffle=on -timeout 14m ./...
+	go test ./cache/internal/s3fifo # hit ratios: much arithmetic, and nothing that races
 	cd bench/etcd && go test ./...
 
 lint: $(LINTER)
 	go mod tidy -diff
 	$(LINTER) run ./...
 	cd bench/etcd && go mod tidy -diff && ../../$(LINTER) run ./...
+	cd internal/e2e/goclients && go mod tidy -diff && ../../../$(LINTER) run ./...
 
 check: test lint
 
@@ -34,7 +36,7 @@ deps:
 	scripts/deps
 
 clean:
-	rm -rf bin
+	rm -rf bin internal/e2e/node/node_modules
 
 # The linter has a module of its own: nobody who imports Huddle gets its two
 # hundred dependencies.
