@@ -62,7 +62,7 @@ func (s *settings) groups() [][]workload {
 			continue // it is in the other's group
 		}
 		allConns, depths := s.conns, s.depths
-		if op.isFeature {
+		if !op.isPlain() {
 			allConns, depths = s.featureConns, []int{1}
 		}
 		for _, conns := range allConns {

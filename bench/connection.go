@@ -74,18 +74,21 @@ func (c *connection) readLocal() error {
 // send sends the step that is due, with a lease where it has one.
 func (c *connection) send(lease string) error {
 	s := &c.steps[c.at]
-	c.unsent, c.waiting, c.in.want = s.with(lease), len(s.slots), s.reply
+	c.unsent, c.waiting, c.in.want, c.in.parts = s.with(lease), len(s.slots), s.reply, s.parts
 	return c.flush()
 }
 
 // follow sends the next command of an operation, with the lease that the last
-// one gave.
+// one gave if it takes one.
 func (c *connection) follow() error {
+	c.at++
+	if c.steps[c.at].lease == 0 {
+		return c.send("")
+	}
 	lease, err := leaseOf(c.in.head)
 	if err != nil {
 		return err
 	}
-	c.at++
 	return c.send(lease)
 }
 

@@ -34,12 +34,33 @@ func (s *server) fill(keys, value int) error {
 	return nil
 }
 
-// prepare makes the names of a workload ready, as each command has to wait by
-// many connections.
+// prepare loads the scripts of a workload and makes its names ready.
 func (s *server) prepare(w workload) error {
-	if s.driver != nil || w.op.fill == nil {
+	if s.driver != nil {
 		return nil
 	}
+	for _, script := range w.op.scripts {
+		if err := s.loadScript(script); err != nil {
+			return fmt.Errorf("loading a script for %s on %s: %w", w.op.name, s.name, err)
+		}
+	}
+	if w.op.fill == nil {
+		return nil
+	}
+	return s.fillNames(w)
+}
+
+// loadScript loads a script by one node: the others know it then.
+func (s *server) loadScript(script string) error {
+	c := respclient.New(s.targets[0].String(), 5*time.Second)
+	defer c.Close()
+	_, err := c.Do("SCRIPT", "LOAD", script)
+	return err
+}
+
+// fillNames makes the names of a workload ready, as each command has to wait by
+// many connections.
+func (s *server) fillNames(w workload) error {
 	value := strings.Repeat("x", w.value)
 	failures := make([]error, fillers)
 	var workers sync.WaitGroup

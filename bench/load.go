@@ -140,8 +140,8 @@ func (g *generator) loop() error {
 func (g *generator) begin(c *connection, now time.Time) error {
 	c.at, c.begun = 0, now
 	if g.workload.op.perName == 0 {
-		for _, slot := range c.steps[0].slots {
-			c.steps[0].name(slot, g.random.IntN(g.workload.keys))
+		for _, slots := range c.steps[0].slots {
+			c.steps[0].name(slots, g.random.IntN(g.workload.keys))
 		}
 	}
 	return c.send("")

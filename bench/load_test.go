@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,6 +141,46 @@ func TestLocalReadsAreAskedForFirst(t *testing.T) {
 		if good := m.errors == 0; good != test.isLocal {
 			t.Errorf("%s: got %d answers and %d errors (%s)", test.op, m.latency.total, m.errors, m.lastError)
 		}
+	}
+}
+
+// TestTransactionsCountOnce runs against a server that refuses every other
+// transaction at its end, and wants the commands of each to have one name.
+func TestTransactionsCountOnce(t *testing.T) {
+	var done, aborted atomic.Uint64
+	target := startFake(t, func() func(args []string) string {
+		var names []string
+		n := 0
+		return func(args []string) string {
+			switch args[0] {
+			case "MULTI":
+				names = nil
+				return "+OK\r\n"
+			case "EXEC":
+				if n++; n%2 == 0 || len(names) != 3 || len(slices.Compact(names)) != 1 {
+					aborted.Add(1)
+					return "-EXECABORT " + fmt.Sprint(n%2) + "\r\n"
+				}
+				done.Add(1)
+				return "*3\r\n+OK\r\n:12\r\n:1\r\n"
+			}
+			names = append(names, args[1][strings.IndexByte(args[1], ':'):])
+			return "+QUEUED\r\n"
+		}
+	})
+	w := workload{op: operationOf("MULTI-3"), conns: 3, depth: 1, value: 10, keys: 1000}
+	m := runSome(t, w, target, func() {
+		done.Store(0)
+		aborted.Store(0)
+	})
+	if got, want := m.all, done.Load()+aborted.Load(); got != want {
+		t.Errorf("got %d operations, want %d", got, want)
+	}
+	if slack := uint64(w.conns); m.latency.total > done.Load() || m.latency.total+slack < done.Load() {
+		t.Errorf("got %d latencies, want about %d", m.latency.total, done.Load())
+	}
+	if m.errors > 0 && !strings.HasSuffix(m.lastError, `-EXECABORT 0\r\n"`) {
+		t.Errorf("got the error %s, want EXECABORT 0", m.lastError)
 	}
 }
 

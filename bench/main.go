@@ -4,16 +4,16 @@
 //
 // Without --targets it starts three durable and three ephemeral huddle
 // processes, two redis-servers (without persistence, and with every write
-// synced) and three etcd processes, and runs SET, INCR and GET against Redis
-// and Huddle, locks and sessions against etcd and Huddle, and limits and
-// counters against Huddle, in interleaved rounds, so that what else happens on
-// the machine meets all of them. It prints a Markdown table. With --targets it
-// only drives the given addresses.
+// synced) and three etcd processes, and runs SET, INCR, GET, a transaction and
+// frameworks' scripts against Redis and Huddle, locks and sessions against etcd
+// and Huddle, and limits and counters against Huddle, in interleaved rounds, so
+// that what else happens on the machine meets all of them. It prints a Markdown
+// table. With --targets it only drives the given addresses.
 //
-// Latency is the time from sending a pipeline to reading a reply of it; that of
-// a lock is the time from asking for it until it is given back. The load is
-// closed: a connection sends its next commands when it has all replies to the
-// last ones.
+// Latency is the time from sending a pipeline to reading a reply of it, or all
+// replies of a transaction; that of a lock is the time from asking for it until
+// it is given back. The load is closed: a connection sends its next commands
+// when it has all replies to the last ones.
 //
 // etcd is driven by a child process that uses its Go client, clientv3: see
 // bench/etcd.
@@ -99,7 +99,7 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	targets := flags.String("targets", "", "`addresses` (ip:port,…) to drive instead of starting servers")
 	pids := flags.String("pids", "", "process `ids` behind --targets, for operations per CPU second")
 	servers := flags.String("servers", "durable,always,ephemeral,redis,etcd", "which `servers` to start")
-	ops := flags.String("ops", "", "which `operations` to make (default all, with --targets SET,INCR,GET) of\n"+namesOf(operations))
+	ops := flags.String("ops", "", "which `operations` to make (default all, with --targets those that Redis knows) of\n"+namesOf(operations))
 	conns := flags.String("conns", "50,200", "`numbers` of connections for SET, INCR and GET")
 	depths := flags.String("depth", "1,16", "`numbers` of commands in a pipeline, of SET, INCR and GET")
 	featureConns := flags.String("feature-conns", "50", "`numbers` of connections for the other operations")

@@ -22,13 +22,17 @@ func TestGroupsOfFlags(t *testing.T) {
 			"--ops lock,set --conns 3 --depth 2 --feature-conns 7,8",
 			"LOCK/7/1;LOCK/8/1;SET/3/2",
 		},
+		{ // neither with many connections nor in pipelines
+			"--ops GET,multi-3,Lock-Script --feature-conns 7",
+			"GET/50/1;GET/50/16;GET/200/1;GET/200/16;MULTI-3/7/1;LOCK-SCRIPT/7/1",
+		},
 		{ // compared with each other, so in one group, wherever they stand
 			"--ops GET-LOCAL,LIMIT,LIMIT-DENIED --feature-conns 7,8",
 			"LIMIT/7/1;LIMIT/8/1;LIMIT-DENIED/7/1,GET-LOCAL/7/1;LIMIT-DENIED/8/1,GET-LOCAL/8/1",
 		},
 		{"--ops LIMIT-DENIED", "LIMIT-DENIED/50/1"},
 		{"--ops GET-LOCAL", "GET-LOCAL/50/1"},
-		{"--targets 127.0.0.1:6379 --conns 1 --depth 1", "SET/1/1;INCR/1/1;GET/1/1"},
+		{"--targets 127.0.0.1:6379 --conns 1 --depth 1", "SET/1/1;INCR/1/1;GET/1/1;MULTI-3/50/1;LOCK-SCRIPT/50/1;THROTTLE-SCRIPT/50/1"},
 		{"--targets 127.0.0.1:6379 --ops LOCK", "LOCK/50/1"},
 	} {
 		s, err := parse(strings.Fields(test.args), io.Discard)
@@ -58,7 +62,7 @@ func TestWithoutFlagsAllIsMeasured(t *testing.T) {
 	if got, want := namesOf(s.ops), namesOf(operations); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	for _, name := range []string{"SET", "INCR", "GET"} {
+	for _, name := range []string{"SET", "INCR", "GET", "MULTI-3", "LOCK-SCRIPT", "THROTTLE-SCRIPT"} {
 		if o := operationOf(name); !knows("redis", o) || knows("etcd", o) {
 			t.Errorf("%s: got knows %t, %t, want it of Redis and not of etcd", name, knows("redis", o), knows("etcd", o))
 		}

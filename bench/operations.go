@@ -13,13 +13,15 @@ import (
 
 // operation is what a connection does again and again.
 type operation struct {
-	name      string
-	isWrite   bool
-	isFeature bool   // of Huddle: Redis has no such thing
-	isLocal   bool   // the connection reads the local replica
-	beside    string // the operation that its figures are compared with, on the same server
-	perName   int    // how many connections use one name; 0: each draws one for each operation
-	etcd      string // what etcd's driver does to match it, if anything
+	name       string
+	isWrite    bool
+	isFeature  bool     // of Huddle: Redis has no such thing
+	isCompound bool     // Redis knows it too, but it is more than one plain command
+	isLocal    bool     // the connection reads the local replica
+	beside     string   // the operation that its figures are compared with, on the same server
+	perName    int      // how many connections use one name; 0: each draws one for each operation
+	etcd       string   // what etcd's driver does to match it, if anything
+	scripts    []string // must be loaded
 
 	// commands are sent one after another, each when the last one's reply is
 	// there. Only an operation of one command can be sent in a pipeline.
@@ -31,8 +33,9 @@ type operation struct {
 
 // command is one of an operation.
 type command struct {
-	args  []string // digits are the name's number, leaseMark is the lease that the first command got
-	reply string   // how the reply must begin, or it counts as an error
+	args  []string   // digits are the name's number, leaseMark is the lease that the first command got
+	more  [][]string // commands behind it in the same write: all of them are one operation
+	reply string     // how the reply, or all replies as one text, must begin, or it counts as an error
 }
 
 // What stands in arguments for what is not known beforehand.
@@ -45,7 +48,7 @@ const (
 // are equal in length.
 const keyDigits = 9
 
-// digits is where a name's number comes.
+// digits is where a name's number comes, behind a colon.
 var digits = strings.Repeat("0", keyDigits)
 
 // operations are all that there are, in the order of the table.
@@ -61,6 +64,18 @@ var operations = []*operation{
 	{
 		name:     "GET",
 		commands: one("", "GET", "key:"+digits),
+	},
+	{
+		name: "MULTI-3", isWrite: true, isCompound: true,
+		commands: transaction,
+	},
+	{
+		name: "LOCK-SCRIPT", isWrite: true, isCompound: true, perName: 1,
+		commands: lockByScript, scripts: []string{lockSave, lockDelete},
+	},
+	{
+		name: "THROTTLE-SCRIPT", isWrite: true, isCompound: true,
+		commands: one("*3\r\n:1\r\n", "EVAL", throttle, "1", "throttle:"+digits, callMicrotime, callTime, "60", "1000000000"),
 	},
 	{
 		name: "LOCK", isWrite: true, isFeature: true, perName: 1, etcd: "lock",
@@ -106,6 +121,10 @@ var operations = []*operation{
 // hour is the time to live of what is stored, in milliseconds.
 const hour = "3600000"
 
+// isPlain tells whether it is one of Redis' commands alone, and so is also
+// measured with more connections and in pipelines.
+func (o *operation) isPlain() bool { return !o.isFeature && !o.isCompound }
+
 // namesOf returns the names of operations.
 func namesOf(operations []*operation) string {
 	var names []string
@@ -143,6 +162,20 @@ func lockAndUnlock(string) []command {
 	}
 }
 
+// transaction sends all of a transaction at once, as clients do.
+func transaction(value string) []command {
+	return []command{{
+		args: []string{"MULTI"},
+		more: [][]string{
+			{"SET", "page:" + digits, value},
+			{"INCR", "visits:" + digits},
+			{"EXPIRE", "visits:" + digits, "3600"},
+			{"EXEC"},
+		},
+		reply: "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n:",
+	}}
+}
+
 func saveSession(name, value string) []string {
 	return []string{"SESSION.SET", "session:" + name, value, "PX", hour}
 }
@@ -150,8 +183,9 @@ func saveSession(name, value string) []string {
 // step is a command as it is sent, several times over in a pipeline.
 type step struct {
 	request []byte
-	slots   []int // where in request the names' numbers begin
-	lease   int   // where in request the lease comes, 0: nowhere
+	slots   [][]int // where in request the number of each one's name begins
+	parts   int     // replies to each one
+	lease   int     // where in request the lease comes, 0: nowhere
 	reply   string
 }
 
@@ -159,15 +193,17 @@ type step struct {
 func stepsOf(o *operation, value, depth int) []step {
 	var steps []step
 	for _, c := range o.commands(strings.Repeat("x", value)) {
-		s := step{reply: c.reply}
+		s := step{reply: c.reply, parts: 1 + len(c.more)}
 		b := respclient.AppendCommand(nil, c.args...)
+		for _, args := range c.more {
+			b = respclient.AppendCommand(b, args...)
+		}
 		if at := bytes.Index(b, bulk(leaseMark)); at >= 0 {
 			b = bytes.Replace(b, bulk(leaseMark), nil, 1)
 			s.lease = at
 		}
-		slot := bytes.Index(b, []byte(digits))
 		for range depth {
-			s.slots = append(s.slots, len(s.request)+slot)
+			s.slots = append(s.slots, slotsIn(b, len(s.request)))
 			s.request = append(s.request, b...)
 		}
 		steps = append(steps, s)
@@ -175,10 +211,25 @@ func stepsOf(o *operation, value, depth int) []step {
 	return steps
 }
 
-// name writes the number of the name that the slot at is for.
-func (s *step) name(at, number int) {
-	for i := at + keyDigits - 1; i >= at; i-- {
-		s.request[i] = byte('0' + number%10)
+// slotsIn returns where in b, which begins at an offset, names' numbers come.
+func slotsIn(b []byte, offset int) (slots []int) {
+	mark := []byte(":" + digits)
+	for at := 0; ; at += keyDigits {
+		n := bytes.Index(b[at:], mark)
+		if n < 0 {
+			return slots
+		}
+		at += n + len(":")
+		slots = append(slots, offset+at)
+	}
+}
+
+// name writes the number of a name into its slots.
+func (s *step) name(slots []int, number int) {
+	for i := keyDigits - 1; i >= 0; i-- {
+		for _, at := range slots {
+			s.request[at+i] = byte('0' + number%10)
+		}
 		number /= 10
 	}
 }

@@ -24,15 +24,17 @@ func TestRequestsAreWhatTheOperationSays(t *testing.T) {
 				for _, slot := range s.slots {
 					s.name(slot, number)
 				}
-				want := slices.Clone(commands[i].args)
-				want[1] = strings.Replace(want[1], digits, name, 1)
-				for j := range want {
-					want[j] = strings.Replace(want[j], leaseMark, given, 1)
-				}
 				in := bufio.NewReader(bytes.NewReader(s.with(given)))
 				for range depth {
-					if got, err := readCommand(in); err != nil || !slices.Equal(got, want) {
-						t.Errorf("%s: got %q (%v), want %q", o.name, got, err, want)
+					for _, args := range append([][]string{commands[i].args}, commands[i].more...) {
+						want := slices.Clone(args)
+						for j := range want {
+							want[j] = strings.Replace(want[j], ":"+digits, ":"+name, 1)
+							want[j] = strings.Replace(want[j], leaseMark, given, 1)
+						}
+						if got, err := readCommand(in); err != nil || !slices.Equal(got, want) {
+							t.Errorf("%s: got %q (%v), want %q", o.name, got, err, want)
+						}
 					}
 				}
 				if rest, _ := io.ReadAll(in); len(rest) > 0 {

@@ -17,6 +17,7 @@ const headBytes = 64
 // these.
 type replies struct {
 	want      string // how a reply must begin
+	parts     int    // replies that are taken as one, such as those of a transaction; 0: 1
 	inReply   bool
 	missing   int    // parts that the reply still lacks; an array adds its elements
 	line      []byte // beginning of a line whose end has not come
@@ -30,7 +31,7 @@ type replies struct {
 func (r *replies) take(b []byte) (answered, refused int, err error) {
 	for len(b) > 0 {
 		if !r.inReply {
-			r.inReply, r.missing, r.head = true, 1, r.head[:0]
+			r.inReply, r.missing, r.head = true, max(r.parts, 1), r.head[:0]
 		}
 		n, err := r.part(b)
 		if err != nil {

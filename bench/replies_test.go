@@ -37,6 +37,36 @@ func TestUnwantedRepliesAreRefused(t *testing.T) {
 	}
 }
 
+// TestRepliesOfOneOperation takes the replies to transactions, of which each
+// but the first has something wrong in it.
+func TestRepliesOfOneOperation(t *testing.T) {
+	want := transaction("")[0].reply
+	const begun = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+	for _, test := range []struct {
+		stream, lastError string
+	}{
+		{begun + "*3\r\n+OK\r\n:12\r\n:1\r\n", ""},
+		{begun + "-EXECABORT no\r\n", "EXECABORT no"},
+		{begun + "*-1\r\n", "*-1"},
+		{begun + "*3\r\n+OK\r\n-ERR no\r\n:1\r\n", "ERR no"},
+		{"+OK\r\n-ERR no\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT no\r\n", "EXECABORT no"},
+		{"-CLUSTERDOWN no\r\n-CLUSTERDOWN no\r\n-CLUSTERDOWN no\r\n-CLUSTERDOWN no\r\n-ERR EXEC without MULTI\r\n", "EXEC without MULTI"},
+	} {
+		for size := 1; size <= 2*len(test.stream); size++ {
+			r := replies{want: want, parts: 5}
+			answered, refused := takeAll(t, &r, test.stream+test.stream, size)
+			wantAnswered, wantRefused := 2, 0
+			if test.lastError != "" {
+				wantAnswered, wantRefused = 0, 2
+			}
+			if answered != wantAnswered || refused != wantRefused || !strings.Contains(r.lastError, test.lastError) {
+				t.Errorf("%q in pieces of %d: got %d answered, %d refused (%s), want %d, %d (%s)",
+					test.stream, size, answered, refused, r.lastError, wantAnswered, wantRefused, test.lastError)
+			}
+		}
+	}
+}
+
 func TestHeadsOfLongRepliesAreCut(t *testing.T) {
 	stream := "$100\r\n" + strings.Repeat("x", 100) + "\r\n"
 	for _, size := range []int{1, 7, len(stream)} {

@@ -41,9 +41,9 @@ func (b *bench) report(out io.Writer) {
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, s.rounds, s.seconds, s.value, s.keys, s.nodes)
 	fmt.Fprintf(out, "The disk's fdatasync after 4 KiB, measured between the runs: p50 %s, p99 %s.\n",
 		short(b.disk.quantile(0.5)), short(b.disk.quantile(0.99)))
-	fmt.Fprint(out, "Ratio: durable writes to Redis with appendfsync always, other plain commands to Redis without persistence, "+
+	fmt.Fprint(out, "Ratio: durable writes to Redis with appendfsync always, what else Redis knows to Redis without persistence, "+
 		"locks and sessions to etcd's mutex, put and get, a denied limit to a local GET of the same cluster. "+
-		"A lock is locked and unlocked. Spread: between the rounds. Generator CPU: share of a core; etcd's is clientv3's.\n\n")
+		"A lock is locked and unlocked, also by scripts; a transaction is one operation. Spread: between the rounds. Generator CPU: share of a core; etcd's is clientv3's.\n\n")
 	fmt.Fprintln(out, heading)
 	var verdicts []string
 	for _, c := range b.cells {
