@@ -2,9 +2,10 @@
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 SEEDS    ?= 500
 FUZZTIME ?= 30s
+SOAK     ?= 1h
 LINTER   := bin/golangci-lint
 
-.PHONY: build test lint check torture fuzz bench deps clean
+.PHONY: build test lint check torture fuzz bench soak deps clean
 
 build: ## one static binary, ./bin/huddle
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/huddle ./cmd/huddle
@@ -31,6 +32,9 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## beside redis-server and etcd, in one run
 	scripts/deps bench
 	go run ./bench
+
+soak: ## churns the cache of one node for SOAK, and watches its memory
+	go run ./bench/soak --for $(SOAK)
 
 deps:
 	scripts/deps

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/cluster"
 )
 
@@ -53,6 +55,8 @@ type Config struct {
 	Open       bool   // lets clients in without a password on other addresses than loopback
 	TLSCert    string // file; with TLSKey, TLS on the Redis and HTTP listeners
 	TLSKey     string // file
+
+	CacheLoaders map[string]string // URLs that groups of the cache get their values from; see [cache.HTTPLoader]
 
 	CacheBytes int64         // most memory that this node gives to the cache; 256 MiB
 	StateBytes int64         // most memory of the replicated state; 1 GiB
@@ -143,6 +147,7 @@ func (c Config) validate() error {
 		inRange("StateBytes", c.StateBytes, math.MaxInt64),
 		inRange("MaxValue", int64(c.MaxValue), maxMaxValue),
 		inRange("Drain", int64(c.Drain), int64(maxDrain)),
+		c.validateLoaders(),
 		c.validateDNS(),
 		c.validateTLS(),
 		c.validateListeners(),
@@ -166,6 +171,15 @@ func (c Config) validateKeys() error {
 	}
 	if c.Bind.IsValid() && !c.Bind.IsLoopback() {
 		return setting("Bind", "%s has no use without a key, for without one no port is opened to other nodes; huddle keygen makes one", c.Bind)
+	}
+	return nil
+}
+
+func (c Config) validateLoaders() error {
+	for _, group := range slices.Sorted(maps.Keys(c.CacheLoaders)) {
+		if err := cache.ValidateLoader(group, cache.HTTPLoader{URL: c.CacheLoaders[group]}); err != nil {
+			return setting("CacheLoaders", "group %q: %w", group, err)
+		}
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ func TestRefusedConfigsNameTheField(t *testing.T) {
 		{"StateBytes", func(c *huddle.Config) { c.StateBytes = -1 }, "below zero"},
 		{"MaxValue", func(c *huddle.Config) { c.MaxValue = 1 << 30 }, "over 536870912"},
 		{"Drain", func(c *huddle.Config) { c.Drain = time.Minute }, "1m0s is over 10s"},
+		{"CacheLoaders", func(c *huddle.Config) { c.CacheLoaders = map[string]string{"a": "http://a", "b": "b:80"} }, `group "b": `},
+		{"CacheLoaders", func(c *huddle.Config) { c.CacheLoaders = map[string]string{"": "http://a"} }, "a group's name"},
 		{"DNS", func(c *huddle.Config) { c.DNS = "127.0.0.1" }, "host:port"},
 		{"TLSKey", func(c *huddle.Config) { c.TLSCert = "c" }, "required"},
 		{"TLSCert", func(c *huddle.Config) { c.TLSKey = "k" }, "required"},

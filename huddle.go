@@ -88,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		sessions: sessions.New(c.Log(featureSessions), sessions.Config{MaxValue: cfg.MaxValue}),
 		locks:    locks.New(c.Log(featureLocks)),
 		counters: counters.New(c.Log(featureCounters)),
-		cache:    cache.New(c.Log(featureCache), c.Peers(featureCache), cache.Config{Bytes: cfg.CacheBytes, MaxValue: cfg.MaxValue}),
+		cache:    cache.New(c.Log(featureCache), c.Peers(featureCache), cache.Config{Bytes: cfg.CacheBytes, MaxValue: cfg.MaxValue, Loaders: cfg.CacheLoaders}),
 		addrs:    doors.addrs(), done: make(chan struct{}),
 	}
 	if err := n.serveRedis(cfg, doors); err != nil {

@@ -143,3 +143,22 @@ func (c *Cache) progressLocked() {
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
+
+// arrivalWait is how long a node that leaves waits for what is on its way to
+// it.
+const arrivalWait = 3 * time.Second
+
+// isArriving reports whether something may still be on its way to this node.
+func (c *Cache) isArriving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.handover.arrivals) > 0
+}
+
+func (c *Cache) awaitArrivals(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, arrivalWait)
+	defer cancel()
+	for ctx.Err() == nil && c.isArriving() {
+		pause(ctx, retryWait)
+	}
+}

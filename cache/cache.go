@@ -14,11 +14,12 @@
 // were known before its making began.
 //
 // A [Group] makes its values by itself: where one is missing, one caller in
-// the whole cluster makes it, and the others wait for it.
+// the whole cluster makes it, and the others wait for it. An [HTTPLoader] is
+// the same for applications that are not in this process.
 //
 // Memory is bounded on each node; the least useful goes first (S3-FIFO). A
 // node that crashes takes its share with it. Nothing here is replicated but
-// who serves.
+// who serves, and the loaders over HTTP.
 package cache
 
 import (
@@ -26,12 +27,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/huddlecache/huddle/cache/internal/origin"
 	"github.com/huddlecache/huddle/cluster/machine"
 )
 
@@ -45,6 +48,9 @@ var (
 	ErrConflict = errors.New("not kept: it was invalidated meanwhile, or the right to make it is over")
 	// ErrTooBig means that a value is too large for the cache.
 	ErrTooBig = errors.New("the value is too big for the cache")
+	// ErrLoader means that a loader over HTTP has brought no value: it cannot be
+	// reached, or answers something else.
+	ErrLoader = errors.New("the application has not given the value")
 	// ErrInvalid means that an argument makes no sense.
 	ErrInvalid = errors.New("invalid argument")
 )
@@ -62,6 +68,9 @@ const (
 type Config struct {
 	Bytes    int64 // most memory that this node gives; 256 MiB
 	MaxValue int   // longest value in bytes; 8 MiB
+
+	Loaders   map[string]string // URLs that groups' values are fetched from, unless SetLoader says otherwise; see HTTPLoader
+	Transport http.RoundTripper // to those URLs; the machine's network
 }
 
 // A Cache is this node's part of the cache, and its door to all of it.
@@ -74,14 +83,18 @@ type Cache struct {
 
 	work                 *background   // the keeper, renewals of the lease, and values being made
 	loads                atomic.Uint64 // runs of loaders
-	once                 sync.Once     // guards closing
-	unsubscribe, unserve func()        // called by Close
+	origin               *origin.Client
+	remote               atomic.Pointer[remoteGroups] // never nil; replaced under mu
+	stirred              chan struct{}                // has a token when the loaders of the log are to be read
+	once                 sync.Once                    // guards closing
+	unsubscribe, unserve func()                       // called by Close
 
 	mu        sync.Mutex // guards what follows
 	groups    map[string]*Group
 	rights    map[place]*right // of keys that this node owns
 	handover  handover
 	lastRight uint64
+	stirs     uint64 // how often the loaders of the log have changed
 }
 
 // New returns the cache of a node, which takes its seat as soon as the node is
@@ -100,8 +113,10 @@ func New(log machine.Log, peers machine.Peers, config Config) *Cache {
 		lastRight: rand.Uint64() >> 1, // no right of another owner is one of this one
 	}
 	c.seat.tidy, c.seat.turn, c.seat.lose = c.tidy, c.turn, c.lose
+	c.openLoaders()
 	c.unsubscribe, c.unserve = log.Subscribe(c.hear), peers.Serve(c.answer)
 	work.begin(c.seat.keep)
+	work.begin(c.keepLoaders)
 	return c
 }
 
@@ -110,6 +125,9 @@ func (c *Cache) hear(e machine.Event) {
 	switch {
 	case e.Reset:
 		c.seat.reset()
+		c.forgetLoaders()
+	case e.Kind == eventLoader:
+		c.hearLoader(e.Key)
 	case e.Kind == eventRing:
 		c.seat.hearRing(e.Index, e.Key)
 	case e.Kind == eventInvalidate:
@@ -139,6 +157,9 @@ func (c *Cache) tidy(now time.Time) {
 //
 // What is on its way to this node it lets come first, for a while.
 func (c *Cache) Leave(ctx context.Context) error {
+	if err := c.seat.refrain(ctx); err != nil {
+		return fmt.Errorf("leaving the cache: %w", err)
+	}
 	c.awaitArrivals(ctx)
 	if err := c.seat.leave(ctx); err != nil {
 		return fmt.Errorf("leaving the cache: %w", err)
@@ -166,18 +187,6 @@ func (c *Cache) Ready() error {
 // errArriving is why a node is not ready that has taken its seat already.
 var errArriving = errors.New("the cache is still being handed over")
 
-// arrivalWait is how long a node that leaves waits for what is on its way to
-// it.
-const arrivalWait = 3 * time.Second
-
-func (c *Cache) awaitArrivals(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, arrivalWait)
-	defer cancel()
-	for ctx.Err() == nil && errors.Is(c.Ready(), errArriving) {
-		pause(ctx, retryWait)
-	}
-}
-
 // Close ends this node's part. A node that stops in order leaves first.
 func (c *Cache) Close() {
 	c.once.Do(func() {
@@ -185,6 +194,7 @@ func (c *Cache) Close() {
 		c.unserve()
 		c.seat.reset() // or what was known to be good would be served for a while, though nobody listens any more
 		c.unsubscribe()
+		c.origin.Close()
 	})
 }
 
@@ -193,6 +203,7 @@ type Item struct {
 	Value []byte        // not to be changed
 	TTL   time.Duration // what is left of it; 0 where it has no end
 	Tags  []string
+	Type  string // media type, as a loader gave it; empty for any bytes
 }
 
 // A Right is what a caller has who makes a value for all: nobody else gets one
@@ -242,10 +253,20 @@ func (c *Cache) Get(ctx context.Context, group, key string) (Item, error) {
 // mayBeStale is set they get a value that is due to be renewed, if there is
 // one, instead of waiting. A value is due at the end of its TTL, and before
 // that if its group says so.
+//
+// Where the group has a loader over HTTP, that makes what is missing, and nobody
+// gets a right; an error of its is an ErrLoader.
 func (c *Cache) GetOrClaim(ctx context.Context, group, key string, claim time.Duration, mayBeStale bool) (Item, Right, error) {
 	p := place{group, key}
 	if err := p.check(); err != nil {
 		return Item{}, Right{}, err
+	}
+	switch g, err := c.remoteGroup(ctx, group); {
+	case err != nil:
+		return Item{}, Right{}, err
+	case g != nil:
+		i, err := g.Item(ctx, key)
+		return i, Right{}, err
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -255,7 +276,7 @@ func (c *Cache) GetOrClaim(ctx context.Context, group, key string, claim time.Du
 	case err != nil:
 		return Item{}, Right{}, err
 	case a.outcome == outHit && !a.item.isNegative:
-		return Item{a.item.value, a.item.end, a.item.tags}, Right{}, nil
+		return a.item.whole(), Right{}, nil
 	case a.outcome == outClaimed:
 		return Item{}, Right{a.right, a.born, a.left}, ErrNotFound
 	}
@@ -277,7 +298,7 @@ func (c *Cache) Put(ctx context.Context, group, key string, i Item, r Right) err
 			return err // near copies of the former value would stay
 		}
 	}
-	m := &putRequest{place: p, right: r.Number, item: item{value: i.Value, born: r.Born, end: i.TTL, fresh: i.TTL, tags: i.Tags}}
+	m := &putRequest{place: p, right: r.Number, item: item{value: i.Value, born: r.Born, end: i.TTL, fresh: i.TTL, tags: i.Tags, mediaType: i.Type}}
 	return c.put(ctx, m)
 }
 
@@ -315,6 +336,11 @@ func (c *Cache) Len() int64 { return c.store.len() }
 
 // Bytes returns the memory that they take.
 func (c *Cache) Bytes() int64 { return c.store.bytes() }
+
+// Squeeze has this node keep no more than some bytes from now on, which may be
+// less or more than Config.Bytes: for a program that knows what its memory
+// really comes to.
+func (c *Cache) Squeeze(bytes int64) { c.store.setBound(bytes) }
 
 // bound gives a context without a deadline one.
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {

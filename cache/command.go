@@ -149,8 +149,8 @@ type member struct {
 	origin uint64
 }
 
-func (r *roster) append(b []byte) []byte {
-	b = binary.AppendUvarint(b, r.version)
+func (r *roster) encode() []byte {
+	b := binary.AppendUvarint(nil, r.version)
 	b = binary.AppendUvarint(b, uint64(len(r.members)))
 	for _, m := range r.members {
 		b = binary.AppendUvarint(wire.AppendString(b, m.id), m.origin)

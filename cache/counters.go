@@ -25,6 +25,13 @@ func (c *Cache) Counters() Counters {
 	return Counters{
 		Hits: n.hits, Misses: n.misses, Puts: n.puts, Refused: n.outdated + n.oversized,
 		Evictions: n.evictions, Expirations: n.expirations, Invalidated: n.voided, Removals: n.removals,
-		Loads: c.loads.Load(), Entries: c.Len(), Bytes: c.Bytes(), Bound: c.config.Bytes,
+		Loads: c.loads.Load(), Entries: c.Len(), Bytes: c.Bytes(), Bound: c.store.limit(),
 	}
+}
+
+// limit returns how many bytes the store may take.
+func (s *store) limit() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bound
 }

@@ -93,16 +93,6 @@ func (c *Cache) Group(name string, config GroupConfig) (*Group, error) {
 	return g, nil
 }
 
-// groupLocked returns a group, which the caller configures where it is new.
-func (c *Cache) groupLocked(name string) *Group {
-	g := c.groups[name]
-	if g == nil {
-		g = &Group{name: name, cache: c, fetches: map[string]*fetch{}}
-		c.groups[name] = g
-	}
-	return g
-}
-
 func (c GroupConfig) withDefaults() GroupConfig {
 	if c.TTL <= 0 {
 		c.TTL = time.Minute

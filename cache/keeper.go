@@ -84,6 +84,11 @@ func (s *seat) prepare(self string) {
 func (s *seat) join(ctx context.Context, self string) error {
 	ctx, cancel := context.WithTimeout(ctx, doWait)
 	defer cancel()
+	<-s.taking // at once, but for the moment in which somebody refrains
+	defer func() { s.taking <- struct{}{} }()
+	if s.isLeaving.Load() {
+		return errNoSeat
+	}
 	if s.view().ring() == nil {
 		r := s.renew()
 		<-r.done
@@ -121,9 +126,21 @@ func (s *seat) bury(ctx context.Context, r *ring, self string) error {
 	return err
 }
 
+// refrain has the seat not be taken any more. One that is being taken is taken
+// first, for it could not be given up.
+func (s *seat) refrain(ctx context.Context) error {
+	s.isLeaving.Store(true)
+	select {
+	case <-s.taking:
+		s.taking <- struct{}{}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // leave gives the seat up, so that others serve what was this node's.
 func (s *seat) leave(ctx context.Context) error {
-	s.isLeaving.Store(true)
 	self, _ := s.peers.Self()
 	r := s.view().ring()
 	if self == "" || r == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/huddlecache/huddle/cache/internal/origin"
@@ -26,8 +27,11 @@ type HTTPLoader struct {
 	Negative time.Duration // how long it is remembered that there is none; 0: not
 }
 
-// Validate returns why a loader cannot be used.
-func (l HTTPLoader) Validate() error {
+// ValidateLoader returns why a group cannot have a loader, nil if it can.
+func ValidateLoader(group string, l HTTPLoader) error {
+	if err := (place{group, "any"}).check(); err != nil {
+		return err
+	}
 	if _, err := origin.Parse(l.URL); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -84,6 +88,17 @@ func (c *GroupConfig) fetcher() *fetcher {
 	return f
 }
 
+// IsLoaderRequest reports whether an HTTP request is one of a loader, by its
+// CDN-Loop (RFC 8586).
+func IsLoaderRequest(cdnLoop string) bool {
+	for via := range strings.SplitSeq(cdnLoop, ",") {
+		if name, _, _ := strings.Cut(strings.TrimSpace(via), ";"); name == origin.Loop {
+			return true
+		}
+	}
+	return false
+}
+
 // maxLoaders is how many groups can have a loader through SetLoader. It keeps
 // the state small; where several nodes set one at once there may be some more.
 const maxLoaders = 1000
@@ -93,18 +108,20 @@ const maxLoaders = 1000
 // each node has been configured with. Once it has returned nil, no node serves
 // what another URL has brought. ErrUnknown means that it may have been done.
 func (c *Cache) SetLoader(ctx context.Context, group string, l HTTPLoader) error {
-	if err := (place{group, "any"}).check(); err != nil {
-		return err
-	}
-	if l.URL != "" {
-		if err := l.Validate(); err != nil {
+	cmd := command{op: opLoader, loader: remote{group, l}}
+	if l.URL == "" {
+		if err := (place{group, "any"}).check(); err != nil {
 			return err
 		}
-		if c.countRemote() >= maxLoaders {
-			return fmt.Errorf("%w: %d groups have a loader, and more cannot", ErrInvalid, maxLoaders)
-		}
+		return c.change(ctx, cmd, true)
 	}
-	return c.change(ctx, command{op: opLoader, loader: remote{group, l}}, l.URL == "")
+	if err := ValidateLoader(group, l); err != nil {
+		return err
+	}
+	if c.countRemote() >= maxLoaders {
+		return fmt.Errorf("%w: %d groups have a loader, and more cannot", ErrInvalid, maxLoaders)
+	}
+	return c.change(ctx, cmd, false)
 }
 
 // HTTPLoader returns the loader over HTTP that a group has on this node.
@@ -170,6 +187,16 @@ func (c *Cache) openLoaders() {
 	}
 	c.publishLocked(false)
 	c.stirred <- struct{}{}
+}
+
+// groupLocked returns a group, which the caller configures where it is new.
+func (c *Cache) groupLocked(name string) *Group {
+	g := c.groups[name]
+	if g == nil {
+		g = &Group{name: name, cache: c, fetches: map[string]*fetch{}}
+		c.groups[name] = g
+	}
+	return g
 }
 
 // configureLocked has a group go by the configuration that goes first. One that

@@ -82,7 +82,7 @@ func (m *state) Apply(tx *machine.Tx, cmd []byte) []byte {
 	case opLoader:
 		m.setLoader(tx, c.loader)
 	}
-	return m.roster().append(nil)
+	return m.roster().encode()
 }
 
 // Query answers who serves, or which loaders there are.
@@ -90,7 +90,7 @@ func (m *state) Query(_ machine.Stamp, query []byte) []byte {
 	if c, err := decodeCommand(query); err == nil && c.op == opLoaders {
 		return appendRemotes(nil, m.loaders)
 	}
-	return m.roster().append(nil)
+	return m.roster().encode()
 }
 
 // Expire implements machine.Machine. Nothing of the state has a deadline.
@@ -150,7 +150,7 @@ func (m *state) remove(now time.Duration, isMeant func(member) bool) bool {
 // changed tells every node who serves now. It comes once in a command.
 func (m *state) changed(tx *machine.Tx) {
 	m.version = tx.Index
-	tx.Emit(machine.Event{Kind: eventRing, Key: m.roster().append(nil)})
+	tx.Emit(machine.Event{Kind: eventRing, Key: m.roster().encode()})
 }
 
 // forget drops those who have left so long ago that they cannot think that

@@ -59,7 +59,8 @@ type seat struct {
 
 	work *background // its renewals
 
-	isLeaving atomic.Bool // the seat is not to be taken again
+	isLeaving atomic.Bool   // the seat is not to be taken again
+	taking    chan struct{} // has a token while the seat is not being taken
 
 	gate   sync.RWMutex  // held for reading while a value is kept by a ring, and for writing while the ring changes
 	resets atomic.Uint64 // how often everything may have changed; raised under gate and mu
@@ -109,7 +110,8 @@ func (v *view) owns(self, key string) bool {
 }
 
 func newSeat(log machine.Log, peers machine.Peers, s *store, work *background) *seat {
-	seat := &seat{log: log, peers: peers, store: s, work: work, wake: make(chan struct{}, 1)}
+	seat := &seat{log: log, peers: peers, store: s, work: work, wake: make(chan struct{}, 1), taking: make(chan struct{}, 1)}
+	seat.taking <- struct{}{}
 	seat.now.Store(&view{changed: make(chan struct{})})
 	return seat
 }
@@ -206,10 +208,10 @@ func (s *seat) lease(ctx context.Context) (*view, error) {
 		return v, nil
 	}
 	for {
-		r, err := s.renew(), s.refusal(now)
-		if err != nil {
-			return nil, err
+		if err := s.refusal(now); err != nil {
+			return nil, err // before another one is asked for: whoever tries again when the view changes would never rest
 		}
+		r := s.renew()
 		select {
 		case <-r.done:
 		case <-ctx.Done():
@@ -334,7 +336,9 @@ func (s *seat) settle(ctx context.Context) error {
 		if r.err != nil {
 			return r.err
 		}
-		v = s.view()
+		if v = s.view(); v.ring() != nil && v.leased < v.ring().version {
+			pause(ctx, retryWait) // the leader is behind this node
+		}
 	}
 	target := v.ring()
 	if v.ready < target.version {

@@ -54,13 +54,13 @@ func (s *store) counters() storeCounts {
 // names and the value: themselves, and their share of the maps and lists that
 // they are in. Measured on amd64 (see TestAccount).
 const (
-	recordSize  = 304
+	recordSize  = 320
 	subjectSize = 216
 )
 
 // entrySize returns the bytes that an entry takes, but for what it shares.
 func entrySize(p place, v *version) int64 {
-	return recordSize + heapSize(len(p.key)) + heapSize(cap(v.value)) +
+	return recordSize + heapSize(len(p.key)) + heapSize(cap(v.value)) + heapSize(len(v.mediaType)) +
 		heapSize(16*len(v.tags)) + heapSize(8*len(v.more))
 }
 

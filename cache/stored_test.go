@@ -23,6 +23,7 @@ const storedKeys = 60
 type stay struct {
 	*world
 	seed  uint64
+	fault func() // done before nodes come and go, to plant a fault
 	over  chan struct{}
 	work  sync.WaitGroup
 	acked [storedKeys]atomic.Int64 // the last version that was acknowledged
@@ -97,11 +98,11 @@ func (s *stay) read(random *rand.Rand) {
 		version, _ := strconv.ParseInt(string(item.Value), 10, 64)
 		switch {
 		case isMiss && least > 0:
-			if s.misses.Add(1) == 1 {
+			if s.misses.Add(1) == 1 && s.fault == nil {
 				s.Errorf("seed %d: k%d is not found, version %d was put", s.seed, k, least)
 			}
 		case version < least:
-			if s.old.Add(1) == 1 {
+			if s.old.Add(1) == 1 && s.fault == nil {
 				s.Errorf("seed %d: k%d has version %d, version %d was put", s.seed, k, version, least)
 			}
 		}
@@ -185,6 +186,9 @@ func (s *stay) run(isHurried bool) {
 	}
 	random := s.random(1)
 	time.Sleep(3 * time.Second)
+	if s.fault != nil {
+		s.fault()
+	}
 	for range 4 {
 		if n := len(s.cluster.Pods()); n < 4 || n < 6 && random.IntN(2) == 0 {
 			s.add(1 + random.IntN(2))
@@ -224,4 +228,15 @@ func TestStoredValuesOutliveTheRing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The check sees what is lost.
+func TestStoredValuesAreChecked(t *testing.T) {
+	inCluster(t, clustertest.Options{Seed: 1}, func(w *world) {
+		s := &stay{world: w, seed: 1, over: make(chan struct{}), fault: w.on(1).LoseAll}
+		s.run(false)
+		if s.misses.Load() == 0 {
+			t.Error("a node has lost what it kept, and nobody has noticed")
+		}
+	})
 }

@@ -72,17 +72,21 @@ func (w *watch) watch(ctx context.Context) error {
 			return err
 		}
 		w.samples++
+		isWorse := all > w.most && all > w.bound+w.allowance
 		w.most = max(w.most, all)
 		if all > w.bound+w.allowance {
 			w.over++
 		}
 		since := time.Since(w.begun)
 		w.churn.turn.Store(int64(since * turns / w.span))
-		if since >= next {
+		if since < next && !isWorse {
+			continue
+		}
+		for next <= since {
 			next += w.every
-			if err := w.report(ctx); err != nil && ctx.Err() == nil {
-				return err
-			}
+		}
+		if err := w.report(ctx); err != nil && ctx.Err() == nil {
+			return err
 		}
 	}
 }

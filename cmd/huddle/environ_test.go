@@ -77,6 +77,13 @@ func TestSettings(t *testing.T) {
 			return c.Name == "n" && c.DataDir == "/d" && c.Expect == 2 && c.Voters == 7 && c.GossipPort == 1 && c.PeerPort == 65535 &&
 				c.RaftPace == 10 && c.DNS == "127.0.0.1:53" && c.TLSCert == "c" && c.TLSKey == "k"
 		}},
+		{"loaders", environ{"HUDDLE_CACHE_LOADERS": "pages=http://a/p?x=1, api=https://b/{key},"}, nil, func(c huddle.Config) bool {
+			return len(c.CacheLoaders) == 2 && c.CacheLoaders["pages"] == "http://a/p?x=1" && c.CacheLoaders["api"] == "https://b/{key}"
+		}},
+		{"a loader by flag", environ{"HUDDLE_CACHE_LOADERS": "a=http://a"}, []string{"--cache-loaders=b=http://b"}, func(c huddle.Config) bool {
+			return len(c.CacheLoaders) == 1 && c.CacheLoaders["b"] == "http://b"
+		}},
+		{"no loaders", environ{"HUDDLE_CACHE_LOADERS": ""}, nil, func(c huddle.Config) bool { return len(c.CacheLoaders) == 0 }},
 		{"what is for other programs", environ{"HUDDLE_ADDR": "x", "HUDDLE_E2E": "required", "PATH": "/bin"}, nil, func(huddle.Config) bool { return true }},
 		{"Services of Kubernetes", environ{
 			"HUDDLE_SERVICE_HOST": "10.0.0.1", "HUDDLE_SERVICE_PORT": "6379", "HUDDLE_SERVICE_PORT_REDIS": "6379", "HUDDLE_PORT": "tcp://10.0.0.1:6379",
@@ -123,6 +130,8 @@ func TestRefusedSettings(t *testing.T) {
 		{environ{"HUDDLE_DRAIN": "3"}, `HUDDLE_DRAIN: "3"`},
 		{environ{"HUDDLE_DRAIN": "-3s"}, `HUDDLE_DRAIN: "-3s"`},
 		{environ{"HUDDLE_FSYNC": "maybe"}, "HUDDLE_FSYNC: "},
+		{environ{"HUDDLE_CACHE_LOADERS": "http://a"}, `HUDDLE_CACHE_LOADERS: "http://a" is not group=URL`},
+		{environ{"HUDDLE_CACHE_LOADERS": "a=http://a,a=http://b"}, `HUDDLE_CACHE_LOADERS: "a=http://b" is not group=URL`},
 		{environ{"HUDDLE_OPEN": ""}, "HUDDLE_OPEN: "},
 		{environ{"HUDDLE_BIND": "localhost"}, `HUDDLE_BIND: "localhost"`},
 		{environ{"HUDDLE_LOG": "loud"}, `HUDDLE_LOG: "loud"`},
@@ -171,7 +180,7 @@ func TestSecretsAreNoFlags(t *testing.T) {
 func TestFieldsHaveTheNamesOfTheirSettings(t *testing.T) {
 	for field, want := range map[string]string{
 		"RedisAddr": "HUDDLE_REDIS_ADDR", "HTTPAddr": "HUDDLE_HTTP_ADDR", "TLSCert": "HUDDLE_TLS_CERT", "DNS": "HUDDLE_DNS",
-		"StateBytes": "HUDDLE_STATE_BYTES", "Keys": "HUDDLE_KEY", "Bind": "HUDDLE_BIND", "GossipPort": "HUDDLE_GOSSIP_PORT",
+		"StateBytes": "HUDDLE_STATE_BYTES", "CacheLoaders": "HUDDLE_CACHE_LOADERS", "Keys": "HUDDLE_KEY", "Bind": "HUDDLE_BIND", "GossipPort": "HUDDLE_GOSSIP_PORT",
 	} {
 		err := inSettings(&huddle.SettingError{Field: field, Err: os.ErrInvalid})
 		if got := err.Error(); got != want+": invalid argument" {

@@ -40,14 +40,15 @@ type serveCommand struct {
 	TLSCert      string `name:"tls-cert" setting:"" help:"Certificate of the client listeners." placeholder:"FILE"`
 	TLSKey       string `name:"tls-key" setting:"" help:"Key of that certificate." placeholder:"FILE"`
 
-	CacheBytes size   `setting:"" help:"Most memory that this node gives to the cache." default:"256MiB"`
-	StateBytes size   `setting:"" help:"Most memory of the replicated state." default:"1GiB"`
-	MaxValue   size   `setting:"" help:"Longest value." default:"8MiB"`
-	Fsync      bool   `setting:"" help:"Wait for the disk before a write is acknowledged." default:"true" negatable:""`
-	Drain      span   `setting:"" help:"How long a stopping node goes on serving while its Service forgets it." default:"3s"`
-	RaftPace   count  `setting:"" help:"1 to 10, multiplies Raft's time-outs, for slow machines." default:"1"`
-	DNS        string `name:"dns" setting:"" help:"Resolver to ask (the system's)." placeholder:"HOST:PORT"`
-	Log        level  `setting:"" help:"debug, info, warn or error." default:"info"`
+	CacheBytes   size    `setting:"" help:"Most memory that this node gives to the cache." default:"256MiB"`
+	CacheLoaders loaders `setting:"" help:"Where groups of the cache get their values from: group=URL, comma-separated." placeholder:"GROUP=URL"`
+	StateBytes   size    `setting:"" help:"Most memory of the replicated state." default:"1GiB"`
+	MaxValue     size    `setting:"" help:"Longest value." default:"8MiB"`
+	Fsync        bool    `setting:"" help:"Wait for the disk before a write is acknowledged." default:"true" negatable:""`
+	Drain        span    `setting:"" help:"How long a stopping node goes on serving while its Service forgets it." default:"3s"`
+	RaftPace     count   `setting:"" help:"1 to 10, multiplies Raft's time-outs, for slow machines." default:"1"`
+	DNS          string  `name:"dns" setting:"" help:"Resolver to ask (the system's)." placeholder:"HOST:PORT"`
+	Log          level   `setting:"" help:"debug, info, warn or error." default:"info"`
 }
 
 // Help implements kong.HelpProvider.
@@ -111,7 +112,7 @@ func (c *serveCommand) config(p process) (huddle.Config, error) {
 		GossipPort: int(c.GossipPort), PeerPort: int(c.PeerPort),
 		RedisAddr: orOff(c.RedisAddr), HTTPAddr: orOff(c.HTTPAddr), HealthAddr: orOff(c.HealthAddr),
 		Password: password, Open: c.Open, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		CacheBytes: int64(c.CacheBytes), StateBytes: int64(c.StateBytes), MaxValue: int(c.MaxValue),
+		CacheBytes: int64(c.CacheBytes), CacheLoaders: c.CacheLoaders.urls, StateBytes: int64(c.StateBytes), MaxValue: int(c.MaxValue),
 		NoSync: !c.Fsync, Drain: cmp.Or(time.Duration(c.Drain), -1), RaftPace: int(c.RaftPace), DNS: c.DNS,
 		Version: version,
 		Logger:  newLogger(p.stderr, slog.Level(c.Log)),

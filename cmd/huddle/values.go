@@ -100,6 +100,26 @@ func (l *level) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not debug, info, warn or error", text)
 }
 
+// loaders are the URLs of groups of the cache.
+type loaders struct{ urls map[string]string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *loaders) UnmarshalText(text []byte) error {
+	urls := map[string]string{}
+	for item := range strings.SplitSeq(string(text), ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		group, url, found := strings.Cut(item, "=")
+		if _, isTwice := urls[group]; !found || isTwice {
+			return fmt.Errorf("%q is not group=URL, or the group comes twice; a comma in a URL is %%2C", item)
+		}
+		urls[group] = url
+	}
+	l.urls = urls
+	return nil
+}
+
 // parseKeys reads cluster keys as HUDDLE_KEY has them. Its error never shows
 // what it was given.
 func parseKeys(text string) ([][]byte, error) {

@@ -41,9 +41,9 @@ func (s *Server) cacheCalls(api huma.API) {
 	storing.Required = false // it may be empty
 
 	huma.Register(api, huma.Operation{
-		OperationID: "get-cached", Method: http.MethodGet, Path: one, Tags: tags, Errors: append(slices.Clip(reading), http.StatusNotFound),
+		OperationID: "get-cached", Method: http.MethodGet, Path: one, Tags: tags, Errors: append(slices.Clip(reading), http.StatusNotFound, http.StatusBadGateway, http.StatusLoopDetected),
 		Summary:     "Returns a value's bytes",
-		Description: "With lease=5s one caller in the whole cluster is answered 404 with a Huddle-Lease, and has that long to make the value and put it. The others wait for it; whoever has waited in vain is answered 404 without a lease. Without a quorum everything is 404, with Huddle-Cache: no-quorum.",
+		Description: "With lease=5s one caller in the whole cluster is answered 404 with a Huddle-Lease, and has that long to make the value and put it. The others wait for it; whoever has waited in vain is answered 404 without a lease. Without a quorum everything is 404, with Huddle-Cache: no-quorum. Where the group has a loader, that makes what is missing, and nobody gets a lease; 502 where it fails.",
 	}, s.getCached)
 
 	huma.Register(api, huma.Operation{
@@ -57,6 +57,7 @@ func (s *Server) cacheCalls(api huma.API) {
 		Summary:      "Invalidates keys, tags, or all of a group",
 		Description:  "Once it is answered no node serves a value that was made before.",
 	}, s.invalidateCached)
+	s.loaderCalls(api)
 }
 
 // A CacheKey names what is cached.
@@ -98,6 +99,7 @@ func (s *Server) putCached(ctx context.Context, in *struct {
 type cached struct {
 	ContentType string `header:"Content-Type"`
 	Sniff       string `header:"X-Content-Type-Options"`
+	Policy      string `header:"Content-Security-Policy"`
 	TTL         string `header:"Huddle-TTL" doc:"what is left of its time, where it has one"`
 	Body        []byte
 }
@@ -107,8 +109,12 @@ func (s *Server) getCached(ctx context.Context, in *struct {
 	Lease string `query:"lease" doc:"how long a lease to make the value is wanted, such as 5s"`
 	Wait  string `query:"wait" doc:"how long to wait for whoever has the lease; as long as lease, and a second"`
 	Stale bool   `query:"stale" doc:"a value whose time is over will do while another is being made"`
+	Via   string `header:"CDN-Loop" doc:"of a loader's request"`
 },
 ) (*cached, error) {
+	if s.loops(in.Group, in.Via) {
+		return nil, problemOf(errLoop)
+	}
 	lease, err := cacheTime("lease", in.Lease, maxCacheTime)
 	if err != nil {
 		return nil, problemOf(err)
@@ -130,6 +136,7 @@ func (s *Server) getCached(ctx context.Context, in *struct {
 		return nil, missing(err, right)
 	}
 	out := &cached{ContentType: "application/octet-stream", Sniff: "nosniff", Body: item.Value}
+	out.typed(item.Type)
 	if item.TTL > 0 {
 		out.TTL = item.TTL.String()
 	}

@@ -68,6 +68,7 @@ func (lonely) Self() (id, cluster string) { return "a1", "test" }
 func (lonely) Call(context.Context, string, []byte) ([]byte, error) {
 	return nil, machine.ErrUnreachable
 }
+
 func (lonely) Serve(func(context.Context, string, []byte) ([]byte, error)) func() { return func() {} }
 func (lonely) Reach(context.Context, string, uint64) error                        { return nil }
 func (lonely) IsDead(string) bool                                                 { return false }

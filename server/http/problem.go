@@ -28,6 +28,7 @@ var (
 	errMalformed    = errors.New("malformed request")
 	errCrossOrigin  = errors.New("refused: the call comes from a page of another origin")
 	errMethod       = errors.New("method not allowed")
+	errLoop         = errors.New("a loader of the cache leads here, to the group that it is of")
 )
 
 // problemKinds is the only place where an error becomes a status. The first
@@ -41,6 +42,8 @@ func problemKinds() []problemKind {
 		{cache.ErrConflict, http.StatusConflict, "not-kept", "The value is not kept"},
 		{cache.ErrTooBig, http.StatusRequestEntityTooLarge, "too-big", "Too big"},
 		{cache.ErrInvalid, http.StatusBadRequest, "malformed", "Malformed request"},
+		{cache.ErrLoader, http.StatusBadGateway, "origin-failed", "The application has not given the value"},
+		{errLoop, http.StatusLoopDetected, "loop", "A loader asks for what it is to make"},
 		{machine.ErrUnknown, http.StatusGatewayTimeout, "unknown", "The outcome is unknown"},
 		{machine.ErrNoQuorum, http.StatusServiceUnavailable, "no-quorum", "A majority of the voters cannot be reached"},
 		{machine.ErrOverloaded, http.StatusServiceUnavailable, "overloaded", "Too much waits already"},

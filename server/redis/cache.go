@@ -155,6 +155,8 @@ func (c *conn) failCache(err error, isWrite bool) {
 		c.fail("TOOBIG " + err.Error())
 	case errors.Is(err, context.Canceled):
 		c.leaving = true // nobody is there to read an answer
+	case errors.Is(err, cache.ErrLoader):
+		c.fail("ORIGINFAILED " + err.Error())
 	default:
 		c.failWith(err, isWrite)
 	}

@@ -367,17 +367,17 @@ func copyFor(t *testing.T, seed uint64) {
 		c := copiers[rng.IntN(len(copiers))]
 		keys := []string{k.keys[rng.IntN(len(k.keys))], k.keys[rng.IntN(len(k.keys))]}
 		c.read(keys[:1+rng.IntN(2)]...)
-		switch {
-		case step%1000 == 300:
+		switch step % 1000 {
+		case 300:
 			log.cut(true)
 			time.Sleep(time.Duration(rng.IntN(3)*rng.IntN(1500)) * time.Millisecond)
-		case step%1000 == 500:
+		case 500:
 			if rng.IntN(2) == 0 {
 				log.install() // nothing that was written meanwhile is told of
 			}
 			log.cut(false)
 			wasCut = time.Now()
-		case step%1000 == 800:
+		case 800:
 			time.Sleep(3 * time.Second) // what is written seldom must not have been missed
 		}
 		bound := settle

@@ -28,7 +28,7 @@ var (
 	// ErrURL means that an address cannot be used.
 	ErrURL = errors.New("give an address such as http://127.0.0.1:8080/pages, with {key} where the key goes if not at its end")
 	// ErrKey means that a key would lead out of its place in the address.
-	ErrKey = errors.New("a key that is to be fetched has no part . or ..")
+	ErrKey = errors.New("a key that is to be fetched has no part that is a dot or two")
 	// ErrAnswer means that the application has answered something that is no
 	// value.
 	ErrAnswer = errors.New("no value")
