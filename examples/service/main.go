@@ -1,7 +1,7 @@
 // Command service is a small web service whose replicas are their own backing
 // service: visitors keep their sessions whichever replica answers, all
-// replicas together let each of them log in five times a minute, and the
-// nightly job runs once.
+// replicas together let each of them log in five times a minute, a page is
+// rendered once for all of them, and the nightly job runs once.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/huddlecache/huddle"
+	"github.com/huddlecache/huddle/cache"
 	"github.com/huddlecache/huddle/counters"
 	"github.com/huddlecache/huddle/locks"
 	"github.com/huddlecache/huddle/sessions"
@@ -73,15 +74,30 @@ func newService(node *huddle.Node) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{node}
+	products, err := node.Cache().Group("products", cache.GroupConfig{
+		Loader: cache.LoaderFunc(func(ctx context.Context, id string) (cache.Value, error) {
+			page, err := render(ctx, id)
+			return cache.Value{Bytes: page, Tags: []string{"products"}}, err
+		}),
+		TTL:   10 * time.Minute,
+		Stale: time.Hour, // served on while somebody makes it anew
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &service{node, products}
 	mux := http.NewServeMux()
 	mux.Handle("POST /login", limited(http.HandlerFunc(s.login)))
 	mux.HandleFunc("POST /cart/{item}", s.addToCart)
 	mux.HandleFunc("GET /cart", s.cart)
+	mux.HandleFunc("GET /products/{id}", s.product)
 	return new(sessions.Tracker).Handler(mux), nil
 }
 
-type service struct{ node *huddle.Node }
+type service struct {
+	node     *huddle.Node
+	products *cache.Group
+}
 
 // login begins a session.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
@@ -118,6 +134,26 @@ func (s *service) cart(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(got.Data)
+}
+
+// product shows a page that one replica has rendered for all.
+func (s *service) product(w http.ResponseWriter, r *http.Request) {
+	page, err := s.products.Get(r.Context(), r.PathValue("id"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write(page)
+}
+
+// render makes the page of a product, which takes a while.
+func render(ctx context.Context, id string) ([]byte, error) {
+	select {
+	case <-time.After(100 * time.Millisecond):
+		return fmt.Appendf(nil, "product %s, as of %s", id, time.Now().Format(time.RFC3339Nano)), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func sessionID(r *http.Request) string {

@@ -103,6 +103,14 @@ func TestThreeReplicasAreOneService(t *testing.T) {
 		}
 	}
 
+	// A page is rendered once for all replicas.
+	_, page := anna.do("GET", "/products/7")
+	for range at {
+		if _, body := anna.do("GET", "/products/7"); body != page || !strings.HasPrefix(body, "product 7") {
+			t.Errorf("got the page %q, want %q", body, page)
+		}
+	}
+
 	// All replicas together let somebody log in five times a minute.
 	bert := newVisitor(t, at)
 	admitted := 0
