@@ -231,9 +231,10 @@ func (l *line) attend() {
 			isCancel := l.rng.IntN(10) == 0
 			list = append(list, keyspace.Attention{ID: b.id, Cancel: isCancel})
 			them = append(them, b)
+			l.note([]string{"to attend", fmt.Sprintf("%x", b.id[:4]), fmt.Sprint(b.args), "offered", b.offer, "cancel", fmt.Sprint(isCancel)})
 		}
 	}
-	l.note([]string{"attend", fmt.Sprint(list)})
+	l.note([]string{"attend"})
 	l.hear(first.origin)
 	outcomes := l.outcomes(l.as(first.origin, keyspace.AppendAttend(nil, list)), len(list))
 	var ready []string
@@ -248,6 +249,9 @@ func (l *line) attend() {
 			l.served++
 			want, target := l.pop(b.args, b.offer)
 			l.equal(string(o.Reply), want)
+			if len(l.lists[b.offer]) > 0 && l.isWaitedFor(b.offer) {
+				ready = append(ready, b.offer) // it is taken from before anything is put elsewhere
+			}
 			if target != "" && l.isWaitedFor(target) {
 				ready = append(ready, target)
 			}
@@ -357,7 +361,7 @@ func (l *line) equal(got, want string) {
 	}
 }
 
-func (l *line) last() string { return strings.Join(l.log[max(0, len(l.log)-25):], "\n") }
+func (l *line) last() string { return strings.Join(append(l.log[:1:1], l.log[max(1, len(l.log)-25):]...), "\n") }
 
 // check compares what was offered, to whom, and what there is.
 func (l *line) check() {
