@@ -361,7 +361,9 @@ func (l *line) equal(got, want string) {
 	}
 }
 
-func (l *line) last() string { return strings.Join(append(l.log[:1:1], l.log[max(1, len(l.log)-25):]...), "\n") }
+func (l *line) last() string {
+	return strings.Join(append(l.log[:1:1], l.log[max(1, len(l.log)-25):]...), "\n")
+}
 
 // check compares what was offered, to whom, and what there is.
 func (l *line) check() {
