@@ -325,6 +325,11 @@ func (l *line) pass() {
 		case b.offer != "":
 			l.lapsed++
 			l.silent[b.origin] = true
+			if b.end != 0 && b.end <= l.stamp.Lease { // it is over as well
+				l.offers = append(l.offers, b.id)
+				l.remove(b)
+				break
+			}
 			b.offer = ""
 			l.advance(b.keys...)
 		case b.end == 0 || b.end > l.stamp.Lease:
