@@ -27,9 +27,17 @@ const nodeRedis = {
   unsubscribe: (client, channel) => client.unsubscribe(channel),
   drop: (client) => client.destroy(),
 };
+
+// ready waits until ioredis has looked at the server, for which it uses a
+// command that a subscriber may not send.
+async function ready(client) {
+  await client.connect();
+  return client;
+}
+
 const kinds = {
-  'ioredis 5': { ...ioredis, connect: async (node) => new Redis5(node) },
-  'ioredis 6, RESP3': { ...ioredis, connect: async (node) => new Redis6({ ...node, protocol: 3 }) },
+  'ioredis 5': { ...ioredis, connect: (node) => ready(new Redis5({ ...node, lazyConnect: true })) },
+  'ioredis 6, RESP3': { ...ioredis, connect: (node) => ready(new Redis6({ ...node, protocol: 3, lazyConnect: true })) },
   'node-redis, RESP2': { ...nodeRedis, connect: ({ url }) => createClient({ url, RESP: 2 }).on('error', () => {}).connect() },
   'node-redis, RESP3': { ...nodeRedis, connect: ({ url }) => createClient({ url, RESP: 3 }).on('error', () => {}).connect() },
 };
@@ -87,7 +95,9 @@ async function everything(what, kind) {
 // What is done to keys through one node is told at another, to who asked as
 // Spring's sessions do.
 async function notices() {
-  const [writer, asker, listener] = addresses.map((node) => new Redis5({ ...node, db: 3 }));
+  const [writer, asker, listener] = await Promise.all(
+    addresses.map((node) => ready(new Redis5({ ...node, db: 3, lazyConnect: true }))),
+  );
   await asker.config('SET', 'notify-keyspace-events', 'Egx');
   const heard = [];
   listener.on('pmessage', (pattern, channel, name) => name.startsWith(key('')) && heard.push([channel.split(':')[1], name]));
