@@ -122,8 +122,9 @@ func TestMessagesReachEverybodyOnce(t *testing.T) {
 	}
 
 	time.Sleep(time.Second)
-	late := listen(t, w.inService()[0], 3, false)
 	leader := w.leader(20 * time.Second)
+	others := slices.DeleteFunc(slices.Clone(w.inService()), func(n *node) bool { return n == leader })
+	late := listen(t, others[0], 3, false)
 	w.kill(leader)
 	took := w.otherLeader(leader, 20*time.Second)
 	after := listen(t, w.inService()[0], 2, true)
